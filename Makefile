@@ -1,0 +1,37 @@
+# make demo    train a small model on toy scenes and synthesize with it: no files needed, about five minutes
+# make test    lint and test
+# make clean   remove the virtual environment and what the demo made
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_FLAGS ?=
+
+.PHONY: demo test lint install install-dev clean
+
+demo: $(VENV)/installed
+	$(VENV)/bin/python train.py --demo
+	$(VENV)/bin/python test.py --out results/demo
+
+test: lint
+	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(VENV)/installed-dev
+	$(VENV)/bin/ruff check .
+
+install: $(VENV)/installed
+
+install-dev: $(VENV)/installed-dev
+
+$(VENV)/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'error: $(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12 ...' >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt --requirement requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) runs/toy-* results/demo

@@ -1,0 +1,233 @@
+"""What is kept of a model: the description that rebuilds it, checkpoints of a run, and weights files.
+
+A checkpoint is a folder with TensorFlow's name-based format (the 2017 release's own, checksummed), holding the
+generator and the optimizer; a weights file is Keras' .weights.h5 with the description inside.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import keras
+import tensorflow as tf
+
+from crn_tf.errors import UserError
+from crn_tf.files import written_aside
+from crn_tf.generator import build_generator
+from crn_tf.layouts import ClassTable
+
+KEPT_CHECKPOINTS = 2
+WEIGHTS_NAME = "generator.weights.h5"
+_STATE = "state"  # prefix of the files in a checkpoint's folder
+_ATTRIBUTE = "crn_model"  # of a weights file: the description as JSON
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What is needed to build a generator again and to read layouts for it."""
+
+    height: int
+    base_grid: tuple[int, int]
+    num_images: int
+    width: float
+    classes: ClassTable
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.height, self.height // self.base_grid[0] * self.base_grid[1]
+
+    def build(self) -> keras.Model:
+        """Build the generator, with fresh weights."""
+        return build_generator(self.height, self.classes.num_classes, self.num_images, self.width, self.base_grid)
+
+    def to_json(self) -> str:
+        """The description as readable text."""
+        return json.dumps({**vars(self), "classes": self.classes.to_json()}, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelDescription":
+        """The description `to_json` wrote."""
+        values = json.loads(text)
+        classes = ClassTable.from_json(values["classes"])
+        return cls(values["height"], tuple(values["base_grid"]), values["num_images"], values["width"], classes)
+
+    def difference(self, other: "ModelDescription") -> str | None:
+        """What makes another generator's weights unfit for this one, or None if nothing does."""
+        for name in ("height", "base_grid", "num_images", "width"):
+            if getattr(self, name) != getattr(other, name):
+                return f"{name.replace('_', ' ')} {getattr(other, name)}, expected {getattr(self, name)}"
+        if self.classes.names != other.classes.names:
+            return f"classes {_brief(other.classes)}, expected {_brief(self.classes)}"
+        return None
+
+
+def _brief(classes: ClassTable) -> str:
+    names = classes.names if len(classes.names) <= 6 else (*classes.names[:5], "...")
+    return f"{len(classes.names)} + void ({', '.join(names)})"
+
+
+class RunFolder:
+    """The folder of a training run: settings, model, TensorBoard logs, sample sheets, checkpoints and weights."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.settings = path / "settings.json"
+        self.model = path / "model.json"
+        self.logs = path / "logs"
+        self.samples = path / "samples"
+        self.weights = path / WEIGHTS_NAME
+
+    def checkpoints(self) -> list[Path]:
+        """Complete checkpoints, the oldest first."""
+        return sorted((self.path / "checkpoints").glob("step_????????"))
+
+    def description(self) -> ModelDescription:
+        """The model of this run.
+
+        Raises:
+            UserError: This is not a run folder.
+        """
+        try:
+            return ModelDescription.from_json(self.model.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(f"no {self.model}: {self.path} is not a run folder of train.py") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"cannot read the model description {self.model}: {error}") from error
+
+    def save(self, step: int, variables: dict[str, keras.Variable]) -> Path:
+        """Save a checkpoint, then remove all but the last few.
+
+        Raises:
+            UserError: It cannot be written; the earlier checkpoints are still there.
+        """
+        folder = self.path / "checkpoints" / f"step_{step:08d}"
+        if not folder.is_dir():
+            with written_aside(folder) as temporary:
+                temporary.mkdir()
+                write_variables(temporary / _STATE, variables)
+        for old in self.checkpoints()[:-KEPT_CHECKPOINTS]:
+            shutil.rmtree(old, ignore_errors=True)
+        return folder
+
+    def restore(self, variables: dict[str, keras.Variable]) -> int:
+        """Load the newest checkpoint and return its step.
+
+        Raises:
+            UserError: There is none, it is damaged, or it does not fit the variables.
+        """
+        if not self.checkpoints():
+            raise UserError(f"no checkpoint in {self.path / 'checkpoints'}: there is nothing to go on from")
+        newest = self.checkpoints()[-1]
+        read_variables(newest / _STATE, variables)
+        return int(newest.name.removeprefix("step_"))
+
+
+def newest_run(runs: Path = Path("runs")) -> RunFolder:
+    """The run whose checkpoint is the newest.
+
+    Raises:
+        UserError: There is no run with a checkpoint.
+    """
+    found = [path for path in runs.glob("*/checkpoints/step_????????") if path.is_dir()]
+    if not found:
+        raise UserError(f"no run with a checkpoint in {runs}/; train one first, or name one with --weights or --out")
+    return RunFolder(max(found, key=lambda path: path.stat().st_mtime).parents[1])
+
+
+def named(generator: keras.Model, optimizer: keras.optimizers.Optimizer | None = None) -> dict[str, keras.Variable]:
+    """A generator's variables, and an optimizer's, by the names they have in a checkpoint."""
+    variables = {f"generator/{variable.path}": variable for variable in generator.variables}
+    for variable in optimizer.variables if optimizer else ():
+        variables[f"optimizer/{variable.path}"] = variable
+    return variables
+
+
+def write_variables(prefix: Path, variables: dict[str, keras.Variable]) -> None:
+    """Write variables in TensorFlow's checkpoint format, under the given names.
+
+    Raises:
+        UserError: They cannot be written.
+    """
+    values = [tf.convert_to_tensor(variable.value) for variable in variables.values()]
+    try:
+        tf.raw_ops.SaveV2(
+            prefix=str(prefix), tensor_names=list(variables), shape_and_slices=[""] * len(values), tensors=values
+        )
+    except tf.errors.OpError as error:
+        raise UserError(f"cannot write the checkpoint {prefix.parent}: {_first_line(error)}") from error
+
+
+def read_variables(prefix: Path, variables: dict[str, keras.Variable]) -> None:
+    """Set variables from a file that `write_variables` made.
+
+    Raises:
+        UserError: The file is missing or damaged, or a variable is missing or of another shape.
+    """
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        shapes = reader.get_variable_to_shape_map()
+        for name, variable in variables.items():
+            expected, found = tuple(variable.shape), shapes.get(name)
+            if found is None:
+                raise UserError(f"the checkpoint {prefix.parent} has no variable {name}: it is of another model")
+            if tuple(found) != expected:
+                raise UserError(f"{name} in the checkpoint {prefix.parent} is {found}, expected {list(expected)}")
+            variable.assign(reader.get_tensor(name))
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise UserError(f"cannot read the checkpoint {prefix.parent}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "message", None) or error).splitlines()[0]
+
+
+def save_weights(path: Path, generator: keras.Model, description: ModelDescription) -> None:
+    """Write a generator as one file: Keras' .weights.h5 with its description inside.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    with written_aside(path) as temporary:
+        # Keras insists on the suffix.
+        keras_file = temporary.with_name(temporary.name + ".weights.h5")
+        try:
+            generator.save_weights(keras_file)
+            with h5py.File(keras_file, "r+") as file:
+                file.attrs[_ATTRIBUTE] = description.to_json()
+            os.replace(keras_file, temporary)
+        finally:
+            keras_file.unlink(missing_ok=True)
+
+
+def load_generator(path: Path) -> tuple[keras.Model, ModelDescription]:
+    """Build the generator of a run folder (its newest checkpoint) or of a weights file.
+
+    Raises:
+        UserError: There is none, or it is damaged.
+    """
+    if path.is_dir():
+        run = RunFolder(path)
+        description = run.description()
+        generator = description.build()
+        run.restore(named(generator))
+        return generator, description
+    if not path.is_file():
+        raise UserError(f"no weights {path}; expected a run folder of train.py or a {WEIGHTS_NAME}")
+    if not path.name.endswith(".weights.h5"):  # Keras tells formats apart by the suffix
+        raise UserError(f"{path} does not end in .weights.h5; expected a weights file written by train.py")
+    try:
+        with h5py.File(path) as file:
+            text = file.attrs.get(_ATTRIBUTE)
+        if text is None:
+            raise UserError(f"{path} has no description of its model; expected a {WEIGHTS_NAME} written by train.py")
+        description = ModelDescription.from_json(text)
+        generator = description.build()
+        generator.load_weights(path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"cannot read the weights {path}: {_first_line(error)}") from error
+    return generator, description
+

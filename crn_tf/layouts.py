@@ -1,0 +1,226 @@
+"""Semantic layouts: which classes there are, and how files become uint8 class ids (paper section 3).
+
+In memory a layout is uint8 [H, W]: classes 0 .. n-1 in the class table's order, then void as id n. It becomes
+one-hot only on the device.
+"""
+
+import dataclasses
+import json
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from crn_tf.errors import UserError
+from crn_tf.images import Fit, Size, opaque, read_image, resize
+
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """The semantic classes of a data set, and how its files write them."""
+
+    names: tuple[str, ...]  # without void
+    palette: tuple[Color, ...]  # RGB of each name, in colour layouts and in pictures of layouts
+    ids: tuple[int, ...]  # id of each name in files of class ids
+    void_ids: tuple[int, ...] | None  # ids that mean void; None: every other id does
+    void_colors: tuple[Color, ...] = ((0, 0, 0),)  # colours known to mean void; others are void too, but reported
+
+    @property
+    def void(self) -> int:
+        """The class id of void in memory: after the named classes."""
+        return len(self.names)
+
+    @property
+    def num_classes(self) -> int:
+        """Channels of a one-hot layout: the named classes and void."""
+        return len(self.names) + 1
+
+    @cached_property
+    def class_of_id(self) -> np.ndarray:
+        """int16 [65536]: class for every id a file may hold, -1 for one that has no meaning."""
+        table = np.full(1 << 16, self.void if self.void_ids is None else -1, np.int16)
+        table[list(self.void_ids or ())] = self.void
+        table[list(self.ids)] = np.arange(len(self.ids))
+        return table
+
+    @cached_property
+    def class_of_color(self) -> np.ndarray:
+        """uint8 [2**24]: class for every colour R << 16 | G << 8 | B, 255 for one outside the palette."""
+        table = np.full(1 << 24, 255, np.uint8)
+        table[_packed(np.array(self.void_colors).reshape(-1, 3))] = self.void
+        table[_packed(np.array(self.palette).reshape(-1, 3))] = np.arange(len(self.palette))
+        return table
+
+    def to_json(self) -> dict:
+        """A description for JSON files."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict) -> "ClassTable":
+        """The table that `to_json` described."""
+        void_ids = None if values["void_ids"] is None else tuple(values["void_ids"])
+        return cls(
+            tuple(values["names"]),
+            tuple(map(tuple, values["palette"])),
+            tuple(values["ids"]),
+            void_ids,
+            tuple(map(tuple, values["void_colors"])),
+        )
+
+
+CITYSCAPES = ClassTable(
+    names=(
+        *("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation"),
+        *("terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"),
+    ),
+    palette=(
+        *((128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153)),
+        *((250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60)),
+        *((255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32)),
+    ),
+    ids=(7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33),  # the official labelIds
+    void_ids=None,
+    void_colors=(
+        # unlabelled, static, dynamic, ground, parking, rail track, guard rail, bridge, tunnel, caravan, trailer; GTA's
+        *((0, 0, 0), (20, 20, 20), (111, 74, 0), (81, 0, 81), (250, 170, 160), (230, 150, 140), (180, 165, 180)),
+        *((150, 100, 100), (150, 120, 90), (0, 0, 90), (0, 0, 110)),
+    ),
+)
+
+
+def read_class_table(path: Path) -> ClassTable:
+    """Read `classes.json`: "names", "palette" (an RGB triple for each name) and "void" (its id in the files).
+
+    A file's ids 0 .. n-1 are the names in order. `void` may also be one of them (as id 0 in some data sets): then
+    that name is void, and the others are the classes.
+
+    Raises:
+        UserError: It is missing or does not fit this form.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        names, palette, void = list(values["names"]), [tuple(c) for c in values["palette"]], values["void"]
+    except FileNotFoundError as error:
+        raise UserError(f"no {path}; expected a file with the data set's names, palette and void id") from error
+    except KeyError as error:
+        raise UserError(f"{path} has no {error}; expected names, palette and void") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"cannot read {path}: {error}; expected an object with names, palette and void") from error
+    if not names or len(names) > 254 or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{path}: names must be 1 to 254 texts, found {len(names)}")
+    if len(palette) != len(names):
+        raise UserError(f"{path}: {len(palette)} palette colours for {len(names)} names; expected one for each")
+    if not all(len(c) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in c) for c in palette):
+        raise UserError(f"{path}: every palette colour must be three whole numbers 0..255")
+    if len(set(palette)) != len(palette):
+        twice = next(c for c in palette if palette.count(c) > 1)
+        raise UserError(f"{path}: the palette has {twice} twice; expected a colour of its own for each class")
+    if isinstance(void, bool) or not isinstance(void, int) or not 0 <= void <= 65535:
+        raise UserError(f"{path}: void is {void!r}; expected the id of void pixels in the layout files")
+    ids = [i for i in range(len(names)) if i != void]
+    if not ids:
+        raise UserError(f"{path}: the only name, {names[0]!r}, is void; expected at least one class besides")
+    colors = (palette[void],) if void < len(names) else () if (0, 0, 0) in palette else ((0, 0, 0),)
+    return ClassTable(tuple(names[i] for i in ids), tuple(palette[i] for i in ids), tuple(ids), (void,), colors)
+
+
+class LayoutReader:
+    """Reads layout files of one data set, and counts the pixels whose colour is outside the palette."""
+
+    def __init__(self, classes: ClassTable):
+        self.classes = classes
+        self._lock = threading.Lock()  # the input pipeline reads in several threads
+        self._files = self._unknown_files = self._unknown_pixels = 0
+        self._example: tuple[Path, Color] | None = None
+
+    def read(self, path: Path, size: Size | None = None, fit: Fit = "resize") -> np.ndarray:
+        """Read a layout and bring it to a size with nearest-neighbour sampling.
+
+        Grey files (8 or 16 bits) hold class ids, colour files the palette's colours. A palette PNG is read by its
+        colours where the class table knows most of them (void says nothing), else its indices are the class ids.
+
+        Args:
+            path: PNG, or another lossless picture.
+            size: Height and width to return; None keeps the file's.
+            fit: "resize" stretches; "crop" cuts the centre to the aspect ratio first.
+
+        Returns:
+            uint8 [H, W] of class ids; colours outside the palette are void.
+
+        Raises:
+            UserError: The file is missing, damaged, transparent, or has ids that are no class.
+        """
+        if path.suffix.lower() in (".jpg", ".jpeg"):
+            raise UserError(f"{path} is a JPEG, which blurs class ids and colours; expected a PNG layout")
+        image = read_image(path)
+        layout = self._decode(image, path)
+        if size is None:
+            return layout
+        return np.asarray(resize(Image.fromarray(layout), size, fit, Image.Resampling.NEAREST))
+
+    def _decode(self, image: Image.Image, path: Path) -> np.ndarray:
+        if image.mode == "P":
+            colors = self._look_up(np.asarray(opaque(image, path).convert("RGB")))
+            unknown, known = np.count_nonzero(colors == 255), np.count_nonzero(colors < self.classes.void)
+            return self._count(colors, image, path) if known > unknown else self._from_ids(np.asarray(image), path)
+        if image.mode == "LA":
+            image = opaque(image, path).convert("L")
+        if image.mode in ("1", "L", "I", "I;16", "I;16B", "I;16L"):
+            return self._from_ids(np.asarray(image), path)
+        if image.mode not in ("RGB", "RGBA", "PA"):
+            raise UserError(f"{path} has pixels of kind {image.mode}; expected class ids (grey) or palette colours")
+        return self._count(self._look_up(np.asarray(opaque(image, path).convert("RGB"))), image, path)
+
+    def _from_ids(self, ids: np.ndarray, path: Path) -> np.ndarray:
+        clipped = np.clip(ids, 0, 65535).astype(np.uint16)
+        outside = self.classes.void if self.classes.void_ids is None else -1
+        layout = np.where(clipped == ids, self.classes.class_of_id[clipped], outside)
+        if layout.min() < 0:
+            wrong = sorted({int(i) for i in np.unique(ids[layout < 0])})
+            expected = f"{min(self.classes.ids)}..{max(self.classes.ids)} or {self.classes.void_ids[0]} (void)"
+            found = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
+            raise UserError(f"{path} has class ids {found}; expected {expected}")
+        return layout.astype(np.uint8)
+
+    def _look_up(self, rgb: np.ndarray) -> np.ndarray:
+        return self.classes.class_of_color[_packed(rgb)]
+
+    def _count(self, layout: np.ndarray, image: Image.Image, path: Path) -> np.ndarray:
+        """Make colours outside the palette void, and remember how many there were."""
+        unknown = layout == 255
+        count = int(unknown.sum())
+        with self._lock:
+            self._files += 1
+            if count:
+                self._unknown_files += 1
+                self._unknown_pixels += count
+                if self._example is None:
+                    row, column = np.argwhere(unknown)[0]
+                    self._example = path, tuple(np.asarray(image.convert("RGB"))[row, column].tolist())
+        return np.where(unknown, np.uint8(self.classes.void), layout) if count else layout
+
+    def warning(self) -> str | None:
+        """One line that counts the pixels outside the palette in all that was read so far, or None."""
+        if not self._unknown_files:
+            return None
+        path, color = self._example
+        return (
+            f"{self._unknown_pixels:,} pixels in {self._unknown_files} of {self._files} colour layouts read "
+            f"have a colour outside the palette and count as void, for example {color} in {path}"
+        )
+
+
+def colorize(layout: np.ndarray, classes: ClassTable) -> np.ndarray:
+    """A picture of a layout in its palette, void in black: uint8 [..., H, W] -> uint8 [..., H, W, 3]."""
+    return np.array([*classes.palette, (0, 0, 0)], np.uint8)[layout]
+
+
+def _packed(rgb: np.ndarray) -> np.ndarray:
+    """[..., 3] -> [...]: a colour as one number."""
+    red, green, blue = (rgb[..., i].astype(np.int32) for i in range(3))
+    return red << 16 | green << 8 | blue

@@ -1,0 +1,140 @@
+"""The perceptual losses (paper sections 3.3 and 3.4; the 2017 release for the constants).
+
+Pure Keras: runs on every Keras backend. All losses are sums over the taps (the image itself, then VGG19's
+conv1_2 ... conv5_2) of weighted errors; they differ in which of the k images a class' error is taken from.
+"""
+
+from collections.abc import Callable, Sequence
+
+from keras import layers, ops
+
+from crn_tf.perceiver import TAP_NAMES
+
+# Weight of each tap's mean absolute error. "inverse-elements" is the paper's start: the sums' weights are the
+# inverse number of elements, so the means' are one. The others are the constants of the 2017 release, which made
+# all terms contribute equally on its data with the published VGG19.
+LOSS_WEIGHTS: dict[str, tuple[float, ...]] = {
+    "inverse-elements": (1.0,) * len(TAP_NAMES),
+    "release-256p": (1.0, 1 / 1.6, 1 / 2.3, 1 / 1.8, 1 / 2.8, 10 / 0.8),
+    "release-512p": (1.0, 1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5),
+    "release-1024p": (1.0, 1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5),
+    "release-gta": (1.0, 1 / 1.4, 1 / 1.8, 1 / 1.3, 1 / 2.2, 10 / 0.62),
+}
+
+# In the best-per-class loss, the share of the mean over all images: it keeps every image learning (the release).
+FLOOR = 0.001
+
+
+def tap_error(reference, synthesized):
+    """Mean over channels of the absolute difference at one tap, e_l in the paper's equations.
+
+    Args:
+        reference: The photograph's activations [B, h, w, D].
+        synthesized: The synthesized images' activations [B, k, h, w, D].
+
+    Returns:
+        Errors [B, k, h, w], float32.
+    """
+    reference, synthesized = ops.cast(reference, "float32"), ops.cast(synthesized, "float32")
+    return ops.mean(ops.abs(synthesized - reference[:, None]), axis=-1)
+
+
+def class_errors(error, layout):
+    """Share of each semantic class in the mean error of each image.
+
+    Args:
+        error: One tap's errors [B, k, h, w].
+        layout: The layout at the tap's size [B, h, w, C].
+
+    Returns:
+        [B, k, C]: sum over the pixels of layout * error, divided by h * w. Sums over C to the mean error.
+    """
+    _, _, height, width = error.shape
+    return ops.einsum("bkhw,bhwc->bkc", error, layout) / (height * width)
+
+
+def layout_pyramid(layout, errors: Sequence):
+    """The layout at the size of each tap, by area downsampling.
+
+    Args:
+        layout: [B, H, W, C].
+        errors: Tap errors [B, k, h, w], finest first, each of the layout's size or half of the one before.
+
+    Returns:
+        A list of [B, h, w, C], one for each tap.
+    """
+    halve = layers.AveragePooling2D(2, padding="same", dtype="float32")
+    pyramid = []
+    for error in errors:
+        while layout.shape[1] > error.shape[2]:
+            layout = halve(layout)
+        pyramid.append(layout)
+    return pyramid
+
+
+def content_loss(errors: Sequence, loss_weights: Sequence[float]):
+    """The content loss (equation 1): every image of the collection is compared with the photograph.
+
+    Args:
+        errors: Each tap's errors [B, k, h, w].
+        loss_weights: A weight for each tap.
+
+    Returns:
+        The loss, a scalar: the mean over samples (and images) of the weighted sum over taps of the mean error;
+        and each tap's part of it [taps].
+    """
+    collection = _mean_errors(errors, loss_weights)
+    return _select(collection, ops.ones_like(collection[0]) / collection.shape[2])
+
+
+def best_image_loss(errors: Sequence, loss_weights: Sequence[float]):
+    """The loss of the best image of each collection (equation 2). Arguments and results as `content_loss`."""
+    collection = _mean_errors(errors, loss_weights)
+    return _select(collection, _best(collection))
+
+
+def best_per_class_loss(errors: Sequence, loss_weights: Sequence[float], layout, floor: float = FLOOR):
+    """For each semantic class the error of the image that is best at it (equation 3), plus the release's floor.
+
+    Args:
+        errors: Each tap's errors [B, k, h, w].
+        loss_weights: A weight for each tap.
+        layout: One-hot layout [B, H, W, C]; void counts as a class.
+        floor: Share of the mean over all images, instead of the best one, in the loss.
+
+    Returns:
+        The loss, a scalar: the mean over samples of (1 - floor) * sum_p min_u E + floor * sum_p mean_u E; and
+        each tap's part of it [taps].
+    """
+    pyramid = layout_pyramid(layout, errors)
+    by_class = [w * class_errors(e, at_tap) for w, e, at_tap in zip(loss_weights, errors, pyramid, strict=True)]
+    collection = ops.stack(by_class)  # [taps, B, k, C]
+    return _select(collection, (1 - floor) * _best(collection) + floor / collection.shape[2])
+
+
+LOSSES: dict[str, Callable] = {
+    "content": lambda errors, loss_weights, layout: content_loss(errors, loss_weights),
+    "best-image": lambda errors, loss_weights, layout: best_image_loss(errors, loss_weights),
+    "best-per-class": best_per_class_loss,
+}
+
+
+def _mean_errors(errors: Sequence, loss_weights: Sequence[float]):
+    """[taps, B, k, 1]: the whole image counts as one class."""
+    means = [w * ops.mean(e, axis=(2, 3)) for w, e in zip(loss_weights, errors, strict=True)]
+    return ops.stack(means)[..., None]
+
+
+def _best(collection):
+    """[taps, B, k, C] -> [B, k, C]: one for the image with the least error at a class, else zero."""
+    total = ops.stop_gradient(ops.sum(collection, axis=0))
+    return ops.one_hot(ops.argmin(total, axis=1), total.shape[1], axis=1, dtype="float32")
+
+
+def _select(collection, share):
+    """Weight errors [taps, B, k, C] with each image's share [B, k, C]; mean over samples.
+
+    A minimum's gradient is the gradient of its chosen element, so the losses are plain weighted sums.
+    """
+    terms = ops.mean(ops.sum(collection * share, axis=(2, 3)), axis=1)
+    return ops.sum(terms), terms

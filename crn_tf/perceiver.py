@@ -1,0 +1,57 @@
+"""The perceiver: VGG19 without its head, whose activations say how alike two images look (paper section 3.3).
+
+Pure Keras: runs on every Keras backend.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import keras
+from keras import layers
+
+from crn_tf.vgg_weights import read_kernels
+
+TAPS = ("block1_conv2", "block2_conv2", "block3_conv2", "block4_conv2", "block5_conv2")
+TAP_NAMES = ("image", "conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")  # what the losses compare, in order
+MEAN_RGB = (123.68, 116.779, 103.939)  # of the ImageNet photographs VGG19 was trained on
+
+
+def build_perceiver(weights: str | Path, pooling: Literal["avg", "max"] = "avg") -> keras.Model:
+    """Build the frozen network whose taps the losses compare. Nothing past conv5_2 is computed.
+
+    Args:
+        weights: A path to the published Keras file without top (.h5) or to MatConvNet's .mat file; "imagenet"
+            to have Keras download the former into `vgg_weights/`; "random" for seeded He-normal kernels.
+        pooling: "avg" as in the 2017 release, or "max" as VGG19 was trained.
+
+    Returns:
+        A model from RGB images [N, H, W, 3] on the 0..255 scale to the activations after the ReLU of conv1_2
+        [N, H, W, 64], conv2_2 [N, H/2, W/2, 128], ..., conv5_2 [N, H/16, W/16, 512].
+
+    Raises:
+        UserError: The file is missing, damaged or not VGG19.
+        ValueError: `pooling` is neither "avg" nor "max".
+    """
+    if pooling not in ("avg", "max"):
+        raise ValueError(f'pooling is "avg" or "max", not {pooling!r}')
+    pool = layers.AveragePooling2D if pooling == "avg" else layers.MaxPooling2D
+    vgg19 = keras.applications.VGG19(include_top=False, weights=None, input_shape=(None, None, 3))
+
+    images = keras.Input((None, None, 3), name="images")
+    x = layers.Rescaling(1.0, [-mean for mean in MEAN_RGB], name="minus_mean")(images)
+    taps = []
+    for layer in vgg19.layers[1:]:
+        # The release pools with 'same' padding: at odd sizes the last row and column are kept.
+        x = pool(2, padding="same", name=layer.name)(x) if layer.name.endswith("pool") else layer(x)
+        if layer.name in TAPS:
+            taps.append(x)
+        if layer.name == TAPS[-1]:
+            break
+    perceiver = keras.Model(images, taps, name="perceiver")
+    perceiver.trainable = False
+
+    convolutions = {layer.name: layer for layer in perceiver.layers if isinstance(layer, layers.Conv2D)}
+    shapes = {name: tuple(layer.kernel.shape) for name, layer in convolutions.items()}
+    for name, kernel_and_bias in read_kernels(weights, shapes).items():
+        convolutions[name].set_weights(kernel_and_bias)
+    return perceiver

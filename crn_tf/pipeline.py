@@ -1,0 +1,161 @@
+"""The input pipeline: uint8 photographs and class ids, decoded in parallel, ahead of the training step.
+
+Which pair comes when, and which are mirrored, follows from the seed and the step alone, so that a run can be
+continued at any step with the order it would have had.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from crn_tf.datasets import DataSet
+from crn_tf.errors import UserError
+from crn_tf.files import written_aside
+from crn_tf.images import Fit, Size
+
+
+@dataclass
+class InputPipeline:
+    """Batches of a data set.
+
+    Attributes:
+        data: Where pairs are read.
+        size: Height and width of the batches.
+        fit: How a pair of another aspect ratio is brought to `size`.
+        batch: Pairs in a batch.
+        seed: Decides the order; None keeps the data set's order.
+        flip: Mirror half of the pairs, another half each epoch.
+    """
+
+    data: DataSet
+    size: Size
+    fit: Fit = "resize"
+    batch: int = 1
+    seed: int | None = None
+    flip: bool = False
+
+    def __post_init__(self):
+        self._failure: UserError | None = None
+        self._epoch_order = lru_cache(maxsize=2)(self._draw_epoch_order)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in which every pair occurs; the last one is filled up from the epoch's beginning."""
+        return -(-len(self.data) // self.batch)
+
+    def batches(self, first_step: int, last_step: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        """The batches of steps `first_step` to `last_step` - 1, counted from the start of training.
+
+        Yields:
+            Photographs uint8 [B, H, W, 3] and layouts uint8 [B, H, W].
+
+        Raises:
+            UserError: A file cannot be used.
+        """
+        try:
+            yield from self.dataset(first_step, last_step)
+        except tf.errors.OpError:
+            if self._failure:  # a reader thread met it; TensorFlow passes on only its traceback as text
+                raise self._failure from None
+            raise
+
+    def dataset(self, first_step: int, last_step: int) -> tf.data.Dataset:
+        """The same batches as a `tf.data.Dataset`, for distribution strategies."""
+        height, width = self.size
+
+        def read(position):
+            photo, layout = tf.numpy_function(self._read, [position], (tf.uint8, tf.uint8), stateful=False)
+            return tf.ensure_shape(photo, (height, width, 3)), tf.ensure_shape(layout, (height, width))
+
+        positions = tf.data.Dataset.range(first_step * self.batch, last_step * self.batch)
+        samples = positions.map(read, num_parallel_calls=os.cpu_count(), deterministic=True)
+        return samples.batch(self.batch, drop_remainder=True).prefetch(2)
+
+    def _read(self, position: np.int64) -> tuple[np.ndarray, np.ndarray]:
+        """Read the pair that is at `position` in the endless sequence of all epochs."""
+        step, place = divmod(int(position), self.batch)
+        epoch, step = divmod(step, self.steps_per_epoch)
+        order, mirrored = self._epoch_order(epoch)
+        place = (step * self.batch + place) % len(self.data)
+        try:
+            photo, layout = self.data.load(int(order[place]), self.size, self.fit)
+        except UserError as error:
+            self._failure = error
+            raise
+        if mirrored[place]:
+            photo, layout = photo[:, ::-1], layout[:, ::-1]
+        return np.ascontiguousarray(photo), np.ascontiguousarray(layout)
+
+    def _draw_epoch_order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        count = len(self.data)
+        if self.seed is None:
+            return np.arange(count), np.zeros(count, bool)
+        random = np.random.default_rng([self.seed, epoch])
+        order = random.permutation(count)
+        return order, (random.random(count) < 0.5) & self.flip
+
+
+class DecodedCache:
+    """A data set whose pairs were decoded and resized once, and are kept as uint8 in two files on disk."""
+
+    def __init__(self, data: DataSet, size: Size, fit: Fit, folder: Path):
+        """Open the cache of `data` at `size` in `folder`, and make it first if it is not there.
+
+        Raises:
+            UserError: A pair cannot be read, or the cache not written.
+        """
+        self._data, self.classes = data, data.classes
+        self._shapes = ((*size, 3), size)
+        name = f"{data.fingerprint()}_{size[0]}x{size[1]}_{fit}"
+        self._folder = folder / name
+        if not self._folder.is_dir():
+            with written_aside(self._folder) as temporary:
+                temporary.mkdir()
+                self._fill(temporary, size, fit)
+
+    def _fill(self, folder: Path, size: Size, fit: Fit) -> None:
+        with (
+            open(folder / "photos.uint8", "wb") as photos,
+            open(folder / "layouts.uint8", "wb") as layouts,
+            ThreadPoolExecutor() as threads,
+            tqdm(total=len(self._data), desc="decoding into the cache", unit="pair") as bar,
+        ):
+            # Not one `map` over everything: it would read ahead of the disk and fill the memory.
+            for start in range(0, len(self), 64):
+                indices = range(start, min(start + 64, len(self)))
+                for photo, layout in threads.map(lambda index: self._data.load(index, size, fit), indices):
+                    photos.write(photo.tobytes())
+                    layouts.write(layout.tobytes())
+                    bar.update()
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def name(self, index: int) -> str:
+        return self._data.name(index)
+
+    def load(self, index: int, size: Size, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+        return self._read("photos.uint8", index, self._shapes[0]), self.load_layout(index, size, fit)
+
+    def load_layout(self, index: int, size: Size, fit: Fit) -> np.ndarray:
+        return self._read("layouts.uint8", index, self._shapes[1])
+
+    def _read(self, file: str, index: int, shape: tuple[int, ...]) -> np.ndarray:
+        count = int(np.prod(shape))
+        pixels = np.fromfile(self._folder / file, np.uint8, count, offset=index * count)
+        if pixels.size != count:
+            raise UserError(f"the cache {self._folder} is damaged: remove it, it will be made again")
+        return pixels.reshape(shape)
+
+    def warning(self) -> str | None:
+        return self._data.warning()
+
+    def fingerprint(self) -> str:
+        return self._data.fingerprint()

@@ -1,0 +1,29 @@
+"""Starting TensorFlow without its announcements."""
+
+import os
+import sys
+import tempfile
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow and look for GPUs, keeping back what its libraries print meanwhile.
+
+    On a machine without a GPU that is a page about missing CUDA drivers, before its log levels are in force.
+    If the import fails, what was kept back is shown.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors still come through
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as announcements:
+        os.dup2(announcements.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            announcements.seek(0)
+            os.write(kept, announcements.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

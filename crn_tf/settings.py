@@ -1,0 +1,194 @@
+"""The settings of a training run: what `train.py` takes, and the 2017 release's schedule as their defaults."""
+
+import dataclasses
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from crn_tf.errors import UsageError, UserError
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Train a Cascaded Refinement Network on photographs and their semantic layouts.
+
+    Defaults that are not shown follow the 2017 release's schedule for the resolution.
+    """
+
+    res: Literal[256, 512, 1024] = 256
+    """Image height; the width is twice that."""
+    size: str | None = None
+    """Height and width instead of --res, such as 192x256."""
+    base_grid: str | None = None
+    """Rows and columns of the first module's grid, such as 3x4; found from the size if not given."""
+    data: Path | None = None
+    """Folder of the data set."""
+    dataset: Literal["cityscapes", "release", "folder", "toy"] | None = None
+    """How the data set's files lie; found from the folder's shape if not given."""
+    fit: Literal["resize", "crop"] = "resize"
+    """Stretch pictures of another aspect ratio, or cut their centre."""
+    flip: bool = False
+    """Mirror half of the pairs, another half each epoch."""
+    cache: Path | None = None
+    """Folder for decoded pairs, so that each file is decoded once and not in every epoch."""
+    images: int | None = None
+    """Images synthesized for each layout (k)."""
+    loss: Literal["content", "best-image", "best-per-class"] | None = None
+    """Which of the k images is compared with the photograph: all, the best, or the best for each class."""
+    loss_weights: (
+        Literal["inverse-elements", "release-256p", "release-512p", "release-1024p", "release-gta"] | None
+    ) = None
+    """Weights of the perceiver's taps."""
+    vgg_weights: str | None = None
+    """VGG19 file (.h5 or .mat), "imagenet" to download it, or "random"; else the file in vgg_weights/."""
+    vgg_pool: Literal["avg", "max"] = "avg"
+    """Pooling in VGG19: the release's average, or the original maximum."""
+    epochs: int | None = None
+    """Passes over the data."""
+    steps: int | None = None
+    """Stop after so many steps, whatever the epochs."""
+    batch: int = 1
+    """Pairs in a step."""
+    lr: float = 1e-4
+    """Adam's learning rate."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Arithmetic of the convolutions; weights, normalization statistics and losses are always float32."""
+    width: float = 1.0
+    """Multiplies the feature channels of every module."""
+    seed: int = 0
+    """Decides the first weights and the order of the data."""
+    out: Path | None = None
+    """Run folder; runs/NAME-SIZE-TIME if not given."""
+    resume: bool = False
+    """Go on with the run in --out (or the newest) from its last checkpoint; other settings come from there."""
+    demo: bool = False
+    """A small model on the built-in toy scenes with an untrained perceiver: needs no files."""
+    validation_limit: int = 32
+    """Validation pairs to measure the loss on, before training and after each epoch."""
+    checkpoint_minutes: float = 10.0
+    """Save a checkpoint so often."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return parse_pair(self.size, "--size") if self.size else (self.res, 2 * self.res)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the first module's grid."""
+        if self.base_grid:
+            return parse_pair(self.base_grid, "--base-grid")
+        return coarsest_grid(*self.image_size)
+
+    def resolved(self) -> "TrainSettings":
+        """The same settings with every default that depends on the resolution filled in, and checked.
+
+        Raises:
+            UsageError: They make no sense.
+        """
+        height, width = self.image_size
+        rows, columns = self.grid
+        modules = (height // rows).bit_length()
+        if (rows << (modules - 1), columns << (modules - 1)) != (height, width) or modules > 9:
+            raise UsageError(
+                f"{height}x{width} is not a base grid of {rows}x{columns} doubled up to eight times: "
+                "choose another --size or --base-grid"
+            )
+        release = next(values for limit, values in _RELEASE_SCHEDULE if height <= limit)
+        images = release["images"] if self.images is None else self.images
+        weights = "inverse-elements" if self.vgg_weights == "random" else release["loss_weights"]
+        settings = dataclasses.replace(
+            self,
+            images=images,
+            loss=self.loss or ("content" if images == 1 else "best-per-class"),
+            loss_weights=self.loss_weights or weights,
+            epochs=release["epochs"] if self.epochs is None else self.epochs,
+            base_grid=f"{rows}x{columns}",
+        )
+        for name in ("images", "epochs", "steps", "batch", "lr", "width", "checkpoint_minutes", "validation_limit"):
+            value = getattr(settings, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, not {value}")
+        if settings.seed < 0:
+            raise UsageError(f"--seed must not be negative, not {settings.seed}")
+        return settings
+
+    def to_json(self) -> str:
+        """The settings as a readable file's text, without what belongs to one call only."""
+        values = {k: str(v.resolve()) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
+        if self.vgg_weights and Path(self.vgg_weights).is_file():
+            values["vgg_weights"] = str(Path(self.vgg_weights).resolve())
+        return json.dumps({k: v for k, v in values.items() if k not in ("out", "resume", "demo")}, indent=1) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> "TrainSettings":
+        """Read the file `to_json` made.
+
+        Raises:
+            UserError: It is missing or of another version.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            paths = {name: Path(values[name]) for name in ("data", "cache") if values[name]}
+            return cls(**{**values, **paths})
+        except FileNotFoundError as error:
+            raise UserError(f"no {path}: {path.parent} is not a run folder of train.py") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"cannot read the settings {path}: {error}") from error
+
+
+# The release's epochs, images and loss weights for images up to a height.
+_RELEASE_SCHEDULE = (
+    (256, {"epochs": 200, "images": 9, "loss_weights": "release-256p"}),
+    (512, {"epochs": 20, "images": 1, "loss_weights": "release-512p"}),
+    (float("inf"), {"epochs": 5, "images": 1, "loss_weights": "release-1024p"}),
+)
+
+# What --demo starts from: about three minutes on two cores.
+DEMO = TrainSettings(
+    size="96x192",
+    dataset="toy",
+    images=1,
+    vgg_weights="random",
+    epochs=4,
+    batch=2,
+    lr=5e-4,
+    width=0.125,
+)
+
+# Settings that --resume cannot change: the checkpoint would not fit, or the data order would be another.
+FIXED_AT_START = ("size", "res", "base_grid", "images", "width", "precision", "batch", "seed", "flip", "fit")
+
+
+def parse_pair(text: str, option: str) -> tuple[int, int]:
+    """Two positive numbers such as 192x256.
+
+    Raises:
+        UsageError: The text is something else.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if not match:
+        raise UsageError(f"{option} must be like 192x256 (height x width), not {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def coarsest_grid(height: int, width: int) -> tuple[int, int]:
+    """The smallest base grid of at least 3x3 that doubles up to an image size: 4x8 for 256x512, 3x4 for 192x256.
+
+    Raises:
+        UsageError: The size cannot be halved often enough; the message names the nearest one that can.
+    """
+    rows, columns, doublings = height, width, 0
+    while rows % 2 == 0 and columns % 2 == 0 and min(rows, columns) >= 6 and doublings < 8:
+        rows, columns, doublings = rows // 2, columns // 2, doublings + 1
+    if min(rows, columns) > 8:  # features could not see across the image: global coordination needs a small grid
+        shrink = min(1, 2048 / min(height, width))  # eight doublings of 8 rows
+        step = 2 ** max(1, (min(height, width, 2048) // 4).bit_length() - 1)
+        nearest = "x".join(str(max(1, round(side * shrink / step)) * step) for side in (height, width))
+        raise UsageError(
+            f"{height}x{width} can be halved only to {rows}x{columns}; a cascade starts from about 4x8. "
+            f"Try --size {nearest} (with --fit crop to keep proportions)"
+        )
+    return rows, columns

@@ -1,0 +1,41 @@
+"""The synthesizer: from layouts of class ids to uint8 images. Pure Keras: runs on every Keras backend."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class Synthesizer:
+    """Turns layouts into images with a trained generator."""
+
+    def __init__(self, generator: keras.Model):
+        """Prepare a generator from `build_generator` for synthesis."""
+        height, width, self.num_classes = generator.input_shape[1:]
+        layouts = keras.Input((height, width), dtype="uint8", name="layouts")
+        images = generator(ops.one_hot(layouts, self.num_classes))
+        images = ops.cast(ops.round(ops.clip(images, 0, 255)), "uint8")
+        self._model = keras.Model(layouts, images, name="synthesizer")
+        self._model.compile(jit_compile=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of layouts and images, in pixels."""
+        return self._model.input_shape[1:]
+
+    def __call__(self, layouts: np.ndarray) -> np.ndarray:
+        """Synthesize a batch.
+
+        Args:
+            layouts: Class ids, uint8 [B, H, W], at the generator's size.
+
+        Returns:
+            uint8 [B, k, H, W, 3].
+
+        Raises:
+            ValueError: The size is another, or an id is no class of the generator.
+        """
+        if layouts.shape[1:] != self.size:
+            raise ValueError(f"layouts are {layouts.shape[1:]}, the generator's size is {self.size}")
+        if layouts.max() >= self.num_classes:
+            raise ValueError(f"class id {layouts.max()}, the generator has {self.num_classes} classes")
+        return np.asarray(self._model.predict_on_batch(layouts))

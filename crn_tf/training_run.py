@@ -1,0 +1,253 @@
+"""A training run: epochs with a progress bar, validation, TensorBoard, sample sheets and checkpoints."""
+
+import math
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tqdm import tqdm
+
+from crn_tf import sheets
+from crn_tf.checkpoints import ModelDescription, RunFolder, named, save_weights
+from crn_tf.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
+from crn_tf.errors import UserError
+from crn_tf.files import make_folder, write_text
+from crn_tf.images import write_image
+from crn_tf.layouts import colorize
+from crn_tf.losses import LOSS_WEIGHTS
+from crn_tf.perceiver import TAP_NAMES, build_perceiver
+from crn_tf.pipeline import DecodedCache, InputPipeline
+from crn_tf.settings import TrainSettings
+from crn_tf.synthesizer import Synthesizer
+from crn_tf.trainer import Trainer
+
+SAMPLES = 4  # rows of a sample sheet
+LOG_STEPS = 10  # TensorBoard gets the mean over so many steps
+STAGES = 3  # columns of synthesized images in the picture of the whole run
+PRECISION_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+
+class TrainingRun:
+    """Everything a run needs, and where it stands."""
+
+    def __init__(self, settings: TrainSettings, folder: RunFolder, perceiver_weights: str | Path):
+        """Open the data, build the networks and, if the run has a checkpoint, load it.
+
+        Args:
+            settings: Resolved settings.
+            folder: Where the run is kept. If it has settings already, the run goes on from its last checkpoint.
+            perceiver_weights: As `build_perceiver` takes them.
+
+        Raises:
+            UserError: Data, weights or checkpoint cannot be used.
+        """
+        self.settings, self.folder = settings, folder
+        keras.config.set_dtype_policy(PRECISION_POLICIES[settings.precision])
+        keras.utils.set_random_seed(settings.seed)
+        self._open_data()
+        self.description = ModelDescription(
+            settings.image_size[0], settings.grid, settings.images, settings.width, self.pipeline.data.classes
+        )
+        resumed = folder.settings.exists()
+        if resumed:
+            difference = folder.description().difference(self.description)
+            if difference:
+                raise UserError(f"the run {folder.path} is of another model: now {difference}")
+        perceiver = build_perceiver(perceiver_weights, settings.vgg_pool)
+        generator = self.description.build()
+        self.trainer = Trainer(generator, perceiver, settings.loss, LOSS_WEIGHTS[settings.loss_weights], settings.lr)
+        self.step = folder.restore(self._variables()) if resumed else 0
+        self.trainer.optimizer.learning_rate = settings.lr  # a resumed run may have been given another
+        self._synthesizer = Synthesizer(generator)
+        epochs_end = settings.epochs * self.pipeline.steps_per_epoch
+        self.last_step = min(epochs_end, settings.steps or epochs_end)
+        self._stop_requested = False
+        self._saved_step, self._saved_time = self.step, time.monotonic()
+
+    def _open_data(self) -> None:
+        s = self.settings
+        kind = s.dataset or find_kind(s.data)
+        data = open_data_set(s.data, kind, "train", s.image_size[0])
+        has_validation = "val" in splits(s.data, kind)
+        validation = open_data_set(s.data, kind, "val", s.image_size[0]) if has_validation else None
+        for part in (data, validation):
+            if isinstance(part, FileDataSet):
+                part.check_sizes()
+        if s.cache:
+            data = DecodedCache(data, s.image_size, s.fit, s.cache)
+        self.pipeline = InputPipeline(data, s.image_size, s.fit, s.batch, s.seed, s.flip)
+        self.validation = self._some(validation, s.validation_limit) if validation else None
+        self._samples = self._some(validation or data, SAMPLES)
+
+    def _some(self, data: DataSet, count: int) -> InputPipeline:
+        return InputPipeline(EvenSample(data, count), self.settings.image_size, self.settings.fit)
+
+    def _variables(self) -> dict[str, keras.Variable]:
+        return named(self.trainer.generator, self.trainer.optimizer)
+
+    def run(self) -> bool:
+        """Train until the last step or until asked to stop.
+
+        Returns:
+            Whether the run is complete; False after Ctrl-C.
+
+        Raises:
+            UserError: The data, the disk or the loss went wrong. The last checkpoint stays.
+        """
+        self._prepare_folder()
+        self._logs = tf.summary.create_file_writer(str(self.folder.logs))
+        if self.step == 0:
+            self._show_epoch(0, None)
+        with self._stopping_between_steps():
+            while self.step < self.last_step and not self._stop_requested:
+                self._run_epoch()
+        if self._saved_step < self.step or not self.folder.checkpoints():
+            self._save()
+        save_weights(self.folder.weights, self.trainer.generator, self.description)
+        write_image(self.folder.path / "stages.png", self._draw_stages())
+        self._logs.close()
+        return not self._stop_requested
+
+    def _prepare_folder(self) -> None:
+        make_folder(self.folder.path)
+        write_text(self.folder.settings, self.settings.to_json())
+        write_text(self.folder.model, self.description.to_json())
+
+    def _run_epoch(self) -> None:
+        """Train to the end of the current epoch, from wherever in it the run stands."""
+        per_epoch, batch = self.pipeline.steps_per_epoch, self.settings.batch
+        epoch = self.step // per_epoch  # complete ones
+        first, last = epoch * per_epoch, min((epoch + 1) * per_epoch, self.last_step)
+        epochs = math.ceil(self.last_step / per_epoch)
+        losses: list[float] = []
+        window: list[np.ndarray] = []
+        since = time.monotonic()
+        with tqdm(
+            desc=f"epoch {epoch + 1}/{epochs}",
+            total=(last - first) * batch,
+            initial=(self.step - first) * batch,
+            unit="img",
+            mininterval=0.5 if sys.stderr.isatty() else 30,
+        ) as bar:
+            for photos, layouts in self.pipeline.batches(self.step, last):
+                loss, terms = self.trainer.train_step(photos, layouts)
+                losses.append(self._checked(float(loss)))
+                window.append(terms.numpy())
+                self.step += 1
+                bar.set_postfix_str(f"loss {np.mean(losses[-100:]):.2f}", refresh=False)
+                bar.update(batch)
+                if len(window) == LOG_STEPS or self.step == last:
+                    rate = len(window) * batch / (time.monotonic() - since)
+                    self._log("train", np.mean(window, axis=0), images_per_second=rate)
+                    window, since = [], time.monotonic()
+                if self._stop_requested:
+                    return
+                if time.monotonic() - self._saved_time > 60 * self.settings.checkpoint_minutes:
+                    self._save()
+        self._show_epoch(epoch + 1, float(np.mean(losses)))
+
+    def _checked(self, loss: float) -> float:
+        """The loss, if it is a number.
+
+        Raises:
+            UserError: It is not: the weights are spoiled, so nothing is saved.
+        """
+        if math.isfinite(loss):
+            return loss
+        checkpoints = self.folder.checkpoints()
+        kept = f"{checkpoints[-1]} is the last checkpoint" if checkpoints else "there is no checkpoint yet"
+        lower = "--lr" if self.settings.precision == "float32" else "--lr or --precision float32"
+        raise UserError(f"the loss became {loss} at step {self.step + 1}; {kept}: try a lower {lower}")
+
+    def _save(self) -> None:
+        self.folder.save(self.step, self._variables())
+        self._saved_step, self._saved_time = self.step, time.monotonic()
+
+    @contextmanager
+    def _stopping_between_steps(self) -> Iterator[None]:
+        """Ctrl-C lets the current step end, then stops; a second one stops at once."""
+
+        def request_stop(number, frame):
+            if self._stop_requested:
+                raise KeyboardInterrupt
+            self._stop_requested = True
+            tqdm.write("stopping after this step (Ctrl-C again: at once, without saving)", file=sys.stderr)
+
+        before = signal.signal(signal.SIGINT, request_stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _show_epoch(self, epoch: int, train_loss: float | None) -> None:
+        """After an epoch: validation loss, sample sheet, one line of text."""
+        texts = [f"epoch {epoch}, step {self.step}:"]
+        if train_loss is not None:
+            texts.append(f"loss {train_loss:.3f}")
+        if self.validation:
+            count = len(self.validation.data)
+            terms = [self.trainer.evaluate(*pair)[1].numpy() for pair in self.validation.batches(0, count)]
+            self._log("validation", np.mean(terms, axis=0))
+            texts.append(f"validation loss {np.sum(np.mean(terms, axis=0)):.3f} ({count} pairs)")
+        sheet = self._draw_samples()
+        path = self.folder.samples / f"epoch_{epoch:04d}.png"
+        write_image(path, sheet)
+        with self._logs.as_default():
+            tf.summary.image("samples", sheet[None], self.step)
+        warning = self.pipeline.data.warning()
+        if warning and epoch == 1:
+            tqdm.write(f"warning: {warning}", file=sys.stderr)
+        tqdm.write(f"{' '.join(texts)}; {path}")
+
+    def _draw_samples(self) -> np.ndarray:
+        """A sheet of some validation pairs: layout, photograph, the k images."""
+        pairs = list(self._samples.batches(0, len(self._samples.data)))
+        photos = np.concatenate([photo.numpy() for photo, _ in pairs])
+        layouts = np.concatenate([layout.numpy() for _, layout in pairs])
+        images = np.concatenate([self._synthesizer(layout[None]) for layout in layouts])
+        return sheets.draw_sheet(
+            [
+                sheets.Column("layout", colorize(layouts, self.description.classes)),
+                sheets.Column("photograph", photos),
+                *sheets.collection_columns(images),
+            ]
+        )
+
+    def _draw_stages(self) -> np.ndarray:
+        """The run in one picture: layout, synthesized at several epochs, photograph."""
+        paths = sorted(self.folder.samples.glob("epoch_????.png"))
+        chosen = [paths[i] for i in sorted({round(i) for i in np.linspace(0, len(paths) - 1, STAGES)})]
+        stages = {path: np.asarray(Image.open(path)) for path in chosen}
+
+        def column(heading: str, sheet: np.ndarray, number: int) -> sheets.Column:
+            return sheets.Column(heading, sheets.tiles(sheet, number, self.settings.image_size))
+
+        last = stages[chosen[-1]]
+        synthesized = [column(f"epoch {int(path.stem[-4:])}", sheet, 2) for path, sheet in stages.items()]
+        return sheets.draw_sheet([column("layout", last, 0), *synthesized, column("photograph", last, 1)])
+
+    def _log(self, part: str, terms: np.ndarray, **scalars: float) -> None:
+        """Write the loss, each tap's part of it, and other numbers to TensorBoard."""
+        scalars["loss"] = float(terms.sum())
+        scalars |= {f"tap_{name}": float(term) for name, term in zip(TAP_NAMES, terms, strict=True)}
+        if part == "train":
+            scalars["peak_memory_gb"] = peak_memory_gb()
+        with self._logs.as_default():
+            for name, value in scalars.items():
+                tf.summary.scalar(f"{part}/{name}", value, self.step)
+
+
+def peak_memory_gb() -> float:
+    """The most memory used so far, in 10**9 bytes: the first GPU's if there is one, else the process'."""
+    if tf.config.list_physical_devices("GPU"):
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

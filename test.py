@@ -1,0 +1,143 @@
+"""Synthesize photographs from layouts with a trained model. See README.md, or `python test.py --help`.
+
+python test.py                                                   # the newest run, its validation layouts
+python test.py --weights runs/NAME --layouts drawing.png         # one's own layout
+python test.py --weights generator.weights.h5 --layouts camvid   # a weights file, a whole data set
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+from crn_tf import sheets
+from crn_tf.datasets import Kind, find_kind, layout_files, loose_layouts, open_data_set, splits
+from crn_tf.errors import UsageError, UserError, run_command
+from crn_tf.files import make_folder
+from crn_tf.images import Fit, write_image
+from crn_tf.layouts import colorize
+from crn_tf.quiet import start_tensorflow
+from crn_tf.settings import TrainSettings
+
+SHEET_ROWS = 24  # of the contact sheet, at most
+
+
+@dataclass(frozen=True)
+class TestSettings:
+    """Synthesize photographs from semantic layouts with a trained model."""
+
+    weights: Path | None = None
+    """Run folder or weights file; else the newest run in runs/."""
+    layouts: tuple[Path, ...] = ()
+    """Layout files, folders of them, or a data set; else the validation layouts of the run."""
+    dataset: Kind | None = None
+    """How the files of a data set lie; found from the folder's shape if not given."""
+    split: str = "val"
+    """Which part of a data set."""
+    fit: Fit = "resize"
+    """Stretch layouts of another aspect ratio, or cut their centre."""
+    out: Path = Path("results")
+    """Folder for the images."""
+    limit: int | None = None
+    """Synthesize only the first layouts."""
+    format: Literal["png", "jpg"] = "png"
+    """Format of the images."""
+    batch: int = 1
+    """Layouts synthesized at once."""
+
+
+def main() -> None:
+    """Find model and layouts, synthesize, and write an image each and a contact sheet."""
+    settings = tyro.cli(TestSettings)
+    for name in ("limit", "batch"):
+        if getattr(settings, name) is not None and getattr(settings, name) < 1:
+            raise UsageError(f"--{name} must be at least 1, not {getattr(settings, name)}")
+    files = None if all(map(is_data_set, settings.layouts)) else layout_files(settings.layouts)
+    if files is None and len(settings.layouts) > 1:
+        raise UsageError("--layouts takes one data set, or any number of files and folders")
+    make_folder(settings.out)
+
+    start_tensorflow()  # only now: it takes seconds
+    from crn_tf.checkpoints import RunFolder, load_generator, newest_run
+    from crn_tf.synthesizer import Synthesizer
+
+    weights = settings.weights or newest_run().path
+    generator, description = load_generator(weights)
+    if files is None:
+        data = whole_data_set(settings, RunFolder(weights), description.image_size[0])
+    else:
+        data = loose_layouts(files, description.classes)
+    if data.classes.names != description.classes.names:
+        raise UserError(
+            f"the layouts have {data.classes.num_classes} classes ({', '.join(data.classes.names[:4])}, ...) but "
+            f"{weights} was trained with {description.classes.num_classes} "
+            f"({', '.join(description.classes.names[:4])}, ...); expected the same classes"
+        )
+    count = min(len(data), settings.limit or len(data))
+    print(f"{count} layouts, {description.num_images} image(s) each, by {weights}")
+    say_what_is_resized(data, count, description.image_size)
+
+    synthesizer = Synthesizer(generator)
+    shown_layouts, shown_images = [], []
+    with tqdm(total=count, unit="layout") as bar:
+        for start in range(0, count, settings.batch):
+            indices = range(start, min(start + settings.batch, count))
+            layouts = np.stack([data.load_layout(index, synthesizer.size, settings.fit) for index in indices])
+            collections = synthesizer(layouts)
+            for index, images in zip(indices, collections, strict=True):
+                for number, image in enumerate(images):
+                    suffix = f"_{number}" if len(images) > 1 else ""
+                    write_image(settings.out / f"{data.name(index)}{suffix}.{settings.format}", image)
+            missing = SHEET_ROWS - len(shown_layouts)
+            shown_layouts += list(layouts[:missing])
+            shown_images += list(collections[:missing])
+            bar.update(len(indices))
+    layout_column = sheets.Column("layout", colorize(np.stack(shown_layouts), description.classes))
+    contact_sheet = settings.out / "contact_sheet.png"
+    write_image(contact_sheet, sheets.draw_sheet([layout_column, *sheets.collection_columns(np.stack(shown_images))]))
+    if data.warning():
+        print(f"warning: {data.warning()}")
+    print(f"{count * description.num_images} images in {settings.out}; {contact_sheet} shows them")
+
+
+def is_data_set(path: Path) -> bool:
+    """Whether a path is a data set's folder, rather than a layout or a folder of layouts."""
+    try:
+        return bool(find_kind(path))
+    except UserError:
+        return False
+
+
+def whole_data_set(settings: TestSettings, run, height: int):
+    """The data set named on the command line, or the one the run was trained on."""
+    if settings.layouts:
+        return open_data_set(settings.layouts[0], settings.dataset, settings.split, height, need_photos=False)
+    if not run.settings.exists() and settings.dataset != "toy":
+        raise UsageError(f"{run.path} does not know any layouts: --layouts FILES, FOLDER or DATA SET")
+    trained = TrainSettings(dataset="toy") if settings.dataset == "toy" else TrainSettings.read(run.settings)
+    kind = trained.dataset or find_kind(trained.data)
+    split = settings.split
+    if split == "val" and "val" not in splits(trained.data, kind):
+        split = "train"
+        print(f"{trained.data} has no validation split: using its training layouts")
+    return open_data_set(trained.data, kind, split, height, need_photos=False)
+
+
+def say_what_is_resized(data, count: int, size: tuple[int, int]) -> None:
+    """Tell which layouts do not have the model's size."""
+    if not hasattr(data, "layout_size"):
+        return
+    others = [(index, found) for index in range(count) if (found := data.layout_size(index)) != size]
+    if others:
+        index, (height, width) = others[0]
+        print(
+            f"{len(others)} of {count} layouts are not {size[0]}x{size[1]} ({data.pairs[index].layout} is "
+            f"{height}x{width}, height x width): resized with nearest neighbour"
+        )
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,64 @@
+"""What several tests use."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+ROOT = Path(__file__).parents[1]
+GOLDEN = Path(__file__).parent / "golden"
+SHARED = Path(os.environ.get("CRN_SHARED", ROOT.parent / "shared"))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the slow tests too")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder with real data; see the README's section on tests."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"no {SHARED}/data; CRN_SHARED names the folder that has it")
+    return SHARED
+
+
+@pytest.fixture
+def standin(shared) -> Path:
+    """A perceiver with photographic features, in the published Keras file's format."""
+    return shared / "data/vgg19_standin/vgg19_standin_notop.h5"
+
+
+@pytest.fixture
+def float32_policy():
+    """Sets Keras' dtype policy back after a test that changes it."""
+    yield
+    import keras
+
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def folder_data(tmp_path) -> Path:
+    """A small data set of one's own: five training and two validation pairs of 40x56."""
+    root = tmp_path / "own"
+    random = np.random.default_rng(0)
+    for split, count in (("train", 5), ("val", 2)):
+        (root / "photos" / split).mkdir(parents=True)
+        (root / "labels" / split).mkdir(parents=True)
+        for number in range(count):
+            layout = np.repeat(np.repeat(random.integers(0, 3, (5, 7)), 8, 0), 8, 1).astype(np.uint8)
+            photo = (layout[..., None] * 80 + random.integers(0, 40, (40, 56, 3))).astype(np.uint8)
+            Image.fromarray(layout).save(root / "labels" / split / f"{number}.png")
+            Image.fromarray(photo).save(root / "photos" / split / f"{number}.png")
+    (root / "classes.json").write_text('{"names": ["a", "b"], "palette": [[255, 0, 0], [0, 255, 0]], "void": 2}')
+    return root

@@ -1,0 +1,111 @@
+"""The generator's structure and its parts, against independent computations."""
+
+import numpy as np
+import pytest
+from keras import layers
+
+from crn_tf import build_generator
+from crn_tf.generator import CornerAlignedUpsampling, module_heights
+from tests.conftest import GOLDEN
+
+
+@pytest.mark.parametrize(
+    ("height", "num_images", "count"), [(256, 9, 97_875_483), (512, 1, 98_622_851), (1024, 1, 98_674_531)]
+)
+def test_parameter_counts_are_the_releases(height, num_images, count):
+    generator = build_generator(height, num_classes=20, num_images=num_images)
+    assert generator.count_params() == count
+    assert generator.output_shape == (None, num_images, height, 2 * height, 3)
+
+
+def test_a_smaller_models_modules_find_their_names_in_a_taller_one():
+    small, tall = (
+        {v.path: tuple(v.shape) for v in build_generator(height, 4, 1, width=0.01).variables} for height in (16, 32)
+    )
+    shared = {path: shape for path, shape in small.items() if not path.startswith("projection")}
+    assert shared.items() <= tall.items()
+    assert not any(path.startswith("projection_16") for path in tall)
+
+
+def test_other_aspect_ratios_come_from_other_base_grids():
+    generator = build_generator(24, num_classes=5, num_images=2, width=0.01, base_grid=(3, 4))
+    assert generator.input_shape == (None, 24, 32, 5)
+    assert generator.output_shape == (None, 2, 24, 32, 3)
+
+
+@pytest.mark.parametrize("arguments", [{"height": 100}, {"height": 2048}, {"num_images": 0}, {"width": 0.0}])
+def test_impossible_arguments_are_refused(arguments):
+    with pytest.raises(ValueError):
+        build_generator(**{"height": 8, "width": 0.01, **arguments})
+
+
+def test_the_height_error_names_the_heights_that_work():
+    with pytest.raises(ValueError, match="100 is not on the cascade of 4 rows: 4, 8, 16, 32, 64, 128, 256, 512, 1024"):
+        module_heights(100, 4)
+
+
+def test_upsampling_aligns_corners():
+    x = np.random.default_rng(0).standard_normal((2, 3, 5, 4)).astype("float32")
+    rows = np.stack([np.interp(np.arange(6) * 2 / 5, range(3), column) for column in x.swapaxes(0, 1).reshape(3, -1).T])
+    rows = rows.T.reshape(6, 2, 5, 4).swapaxes(0, 1)
+    both = np.stack([np.interp(np.arange(10) * 4 / 9, range(5), c) for c in rows.swapaxes(0, 2).reshape(5, -1).T])
+    expected = both.T.reshape(10, 6, 2, 4).swapaxes(0, 2)
+    np.testing.assert_allclose(CornerAlignedUpsampling()(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_upsampling_of_one_row_repeats_it():
+    x = np.random.default_rng(0).standard_normal((1, 1, 1, 3)).astype("float32")
+    np.testing.assert_array_equal(CornerAlignedUpsampling()(x), np.tile(x, (1, 2, 2, 1)))
+
+
+def test_layouts_are_downsampled_by_area():
+    generator = build_generator(16, num_classes=3, width=0.01)
+    layout = np.random.default_rng(0).random((1, 16, 32, 3)).astype("float32")
+    coarse = generator.get_layer("layout_4")
+    pooled = layout
+    for name in ("layout_8", "layout_4"):
+        pooled = generator.get_layer(name)(pooled)
+    assert coarse.output.shape == (None, 4, 8, 3)
+    np.testing.assert_allclose(pooled, layout.reshape(1, 4, 4, 8, 4, 3).mean(axis=(2, 4)), rtol=1e-5)
+
+
+def test_features_come_before_the_layout_in_a_modules_input():
+    generator = build_generator(8, num_classes=3, width=0.01)
+    upsampled, layout = generator.get_layer("module_8_input").input
+    assert (upsampled.shape[-1], layout.shape[-1]) == (10, 3)
+
+
+def test_consecutive_triples_of_the_projection_form_an_image():
+    generator = build_generator(4, num_classes=2, num_images=3, width=0.002)
+    projection = generator.get_layer("projection_4")
+    projection.set_weights([np.zeros(projection.kernel.shape), np.linspace(-1, 1, 9)])
+    images = np.asarray(generator(np.zeros((1, 4, 8, 2), "float32")))
+    expected = (np.linspace(-1, 1, 9) + 1) / 2 * 255
+    np.testing.assert_allclose(images[0, :, 0, 0], expected.reshape(3, 3), atol=1e-3)
+
+
+def test_pixels_are_not_clipped():
+    generator = build_generator(4, num_classes=2, width=0.002)
+    generator.get_layer("projection_4").bias.assign([-3.0, 0.0, 3.0])
+    generator.get_layer("projection_4").kernel.assign(np.zeros((1, 1, 2, 3)))
+    images = np.asarray(generator(np.zeros((1, 4, 8, 2), "float32")))
+    np.testing.assert_allclose(images[0, 0, 0, 0], [-255, 127.5, 510])
+
+
+def test_normalization_is_the_addons_forward_and_gradient():
+    """The generator's normalization against tensorflow-addons' GroupNormalization(groups=1)."""
+    import tensorflow as tf
+
+    golden = np.load(GOLDEN / "tfa_group_normalization.npz")
+    used = build_generator(4, num_classes=2, width=0.002).get_layer("module_4_norm1")
+    layer = layers.GroupNormalization.from_config(used.get_config())
+    layer.build(golden["x"].shape)
+    layer.set_weights([golden["gamma"], golden["beta"]])
+    x = tf.constant(golden["x"])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x)
+        total = tf.reduce_sum(y**3)
+    np.testing.assert_allclose(y, golden["y"], rtol=1e-4, atol=1e-5)
+    gradient = tape.gradient(total, x).numpy()
+    assert np.linalg.norm(gradient - golden["dx"]) < 1e-4 * np.linalg.norm(golden["dx"])

@@ -1,0 +1,110 @@
+"""Train a Cascaded Refinement Network. See README.md, or `python train.py --help`.
+
+python train.py --demo                                              # toy scenes, no files needed
+python train.py --res 256 --data cityscapes                         # the 2017 release's schedule
+python train.py --size 192x256 --data camvid --images 1 --width 0.5 # another size, another data set
+python train.py --resume --out runs/NAME                            # go on
+"""
+
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+import tyro
+
+from crn_tf.datasets import EXPECTED_FORMS
+from crn_tf.errors import UsageError, UserError, run_command
+from crn_tf.quiet import start_tensorflow
+from crn_tf.settings import DEMO, FIXED_AT_START, TrainSettings
+from crn_tf.vgg_weights import find_weights
+
+
+def main() -> int:
+    """Parse the command line, check what can be checked at once, and train."""
+    settings, folder_path = parse(sys.argv[1:])
+    check_needs(settings)
+
+    start_tensorflow()  # only now: it takes seconds
+    from crn_tf.checkpoints import RunFolder
+    from crn_tf.training_run import TrainingRun
+
+    folder = RunFolder(folder_path)
+    run = TrainingRun(settings, folder, settings.vgg_weights or find_weights())
+    height, width = run.description.image_size
+    print(
+        f"{len(run.pipeline.data)} pairs at {height}x{width}, {run.description.classes.num_classes} classes, "
+        f"{settings.images} image(s) per layout, {settings.loss} loss, {settings.loss_weights} weights, "
+        f"{run.trainer.generator.count_params():,} parameters\n"
+        f"steps {run.step} to {run.last_step} in {folder.path}; watch: tensorboard --logdir {folder.logs}"
+    )
+    complete = run.run()
+    print(f"{'done' if complete else 'stopped'} at step {run.step}: {folder.path / 'stages.png'}")
+    if not complete:
+        print(f"go on with: python train.py --resume --out {folder.path}")
+    return 0 if complete else 130
+
+
+def parse(arguments: list[str]) -> tuple[TrainSettings, Path]:
+    """Settings and run folder from the command line. What is not given comes from the run that is resumed, or
+    from --demo, or from the release's schedule."""
+    given = tyro.cli(TrainSettings, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
+    if given.demo and given.resume:
+        raise UsageError("--demo starts a run; go on with it by --resume alone")
+    if given.resume:
+        return resume(given, arguments)
+    if given.demo:
+        given = tyro.cli(TrainSettings, args=arguments, default=DEMO, config=(tyro.conf.FlagCreatePairsOff,))
+    settings = given.resolved()
+    if not settings.out:
+        name = settings.dataset or (settings.data.resolve().name if settings.data else "run")
+        height, width = settings.image_size
+        return settings, Path("runs") / f"{name}-{height}x{width}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if (settings.out / "settings.json").exists():
+        raise UsageError(f"{settings.out} is a run already: go on with --resume, or choose another --out")
+    return settings, settings.out
+
+
+def resume(given: TrainSettings, arguments: list[str]) -> tuple[TrainSettings, Path]:
+    """The settings of the run to go on with, changed by what the command line gives again."""
+    if given.out:
+        folder = given.out
+    else:
+        start_tensorflow()
+        from crn_tf.checkpoints import newest_run
+
+        folder = newest_run().path
+    saved = TrainSettings.read(folder / "settings.json")
+    settings = tyro.cli(TrainSettings, args=arguments, default=saved, config=(tyro.conf.FlagCreatePairsOff,))
+    settings = dataclasses.replace(settings, resume=False).resolved()
+    for name in FIXED_AT_START:
+        if getattr(settings, name) != getattr(saved, name):
+            raise UsageError(f"--{name.replace('_', '-')} of {folder} is {getattr(saved, name)} and cannot be changed")
+    return settings, folder
+
+
+def check_needs(settings: TrainSettings) -> None:
+    """Say at once, and all together, what a run lacks.
+
+    Raises:
+        UserError: There is no data or no VGG19 file.
+    """
+    missing = []
+    if not settings.data and settings.dataset != "toy":
+        missing.append(
+            "no data: --data FOLDER with one of\n"
+            f"{EXPECTED_FORMS}\n"
+            "  Cityscapes: https://www.cityscapes-dataset.com (leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip)"
+        )
+    if not settings.vgg_weights:
+        try:
+            find_weights()
+        except UserError as error:
+            missing.append(str(error))
+    if missing:
+        missing.append("--demo needs neither.")
+        raise (UserError if settings.data or settings.dataset else UsageError)("\n".join(missing))
+
+
+if __name__ == "__main__":
+    run_command(main)
