@@ -177,7 +177,7 @@ def read_variables(prefix: Path, variables: dict[str, keras.Variable]) -> None:
             if tuple(found) != expected:
                 raise UserError(f"{name} in the checkpoint {prefix.parent} is {found}, expected {list(expected)}")
             variable.assign(reader.get_tensor(name))
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, ValueError, RuntimeError, LookupError) as error:  # the reader's, by status code
         raise UserError(f"cannot read the checkpoint {prefix.parent}: {_first_line(error)}") from error
 
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -104,7 +104,7 @@ class FileDataSet:
 class ToyDataSet:
     """The built-in street scenes, drawn when they are asked for."""
 
-    SIZES = {"train": 1000, "val": 50}
+    SIZES: ClassVar = {"train": 1000, "val": 50}
     classes = ClassTable(scenes.NAMES, scenes.PALETTE, tuple(range(len(scenes.NAMES))), (scenes.VOID,))
 
     def __init__(self, split: str):
@@ -211,7 +211,8 @@ def splits(root: Path | None, kind: Kind) -> list[str]:
     if kind == "toy":
         return list(ToyDataSet.SIZES)
     if kind == "release":
-        return ["train", "val"]
+        numbers = {path.stem for folder in root.glob("Label*Full") for path in _pictures(folder)}
+        return sorted({_release_split(number) for number in numbers if number.isdigit()})
     folder = root / ("gtFine" if kind == "cityscapes" else "labels")
     return sorted(path.name for path in folder.glob("*") if path.is_dir())
 
@@ -272,10 +273,14 @@ def _find_release(root: Path, split: str, height: int, need_photos: bool) -> lis
         raise UserError(f"no folder {photos}; the layouts of {root} have no photographs to train with")
 
     def in_split(path: Path) -> bool:
-        return path.stem.isdigit() and (int(path.stem) > 100_000) == (split == "val")
+        return path.stem.isdigit() and _release_split(path.stem) == split
 
     layouts = [path for path in _pictures(root / f"Label{chosen}Full") if in_split(path)]
     return _pair(layouts, [path for path in _pictures(photos) if in_split(path)], lambda p: p.stem, need_photos)
+
+
+def _release_split(number: str) -> str:
+    return "val" if int(number) > 100_000 else "train"
 
 
 def _find_folder(root: Path, split: str, height: int, need_photos: bool) -> list[Pair]:

@@ -32,11 +32,11 @@ def written_aside(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            with suppress(OSError):  # not there, or never could be: its folder is a file, its name too long
-                temporary.unlink()
+        with suppress(OSError):  # its folder is a file, its name too long: it never was there
+            if temporary.is_dir():
+                shutil.rmtree(temporary)
+            else:
+                temporary.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> Path:

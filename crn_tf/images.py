@@ -44,7 +44,8 @@ def image_size(path: Path) -> Size:
     """
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientations 5 to 8 swap the axes
+            # EXIF orientations 5 to 8 swap the axes. A PNG's own getexif() would decode all of it to find them.
+            turned = Image.Image.getexif(image).get(0x0112, 1) >= 5
             return (image.width, image.height) if turned else (image.height, image.width)
     except FileNotFoundError as error:
         raise UserError(f"no image {path}") from error

@@ -90,7 +90,7 @@ class TrainSettings:
         """
         height, width = self.image_size
         rows, columns = self.grid
-        modules = (height // rows).bit_length()
+        modules = max(1, (height // rows).bit_length())
         if (rows << (modules - 1), columns << (modules - 1)) != (height, width) or modules > 9:
             raise UsageError(
                 f"{height}x{width} is not a base grid of {rows}x{columns} doubled up to eight times: "
@@ -109,7 +109,7 @@ class TrainSettings:
         )
         for name in ("images", "epochs", "steps", "batch", "lr", "width", "checkpoint_minutes", "validation_limit"):
             value = getattr(settings, name)
-            if value is not None and not value > 0:
+            if value is not None and not 0 < value < float("inf"):
                 raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, not {value}")
         if settings.seed < 0:
             raise UsageError(f"--seed must not be negative, not {settings.seed}")

@@ -1,5 +1,6 @@
 """VGG19's weights: where the published files are found, and how each format is read."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,9 @@ def read_kernels(weights: str | Path, shapes: dict[str, tuple[int, ...]]) -> Ker
     read = _read_matconvnet if path.suffix == ".mat" else _read_keras
     kernels = read(path, list(shapes))
     for name, (kernel, bias) in kernels.items():
-        if kernel.shape != shapes[name] or bias.shape != shapes[name][-1:]:
-            raise UserError(f"{path} is not VGG19: kernel of {name} is {kernel.shape}, expected {shapes[name]}")
+        for part, found, expected in (("kernel", kernel, shapes[name]), ("bias", bias, shapes[name][-1:])):
+            if found.shape != expected:
+                raise UserError(f"{path} is not VGG19: {part} of {name} is {found.shape}, expected {expected}")
     return kernels
 
 
@@ -79,6 +81,8 @@ def _download() -> Path:
             )
         )
     except Exception as error:  # Keras raises bare Exception for a failed download
+        with suppress(OSError):  # Keras keeps a file with a wrong checksum; the next run would find and take it
+            (folder / KERAS_FILE).unlink()
         raise UserError(f"cannot download {KERAS_URL}: {error}. Put the file into {folder} by hand.") from error
 
 
@@ -92,7 +96,7 @@ def _read_keras(path: Path, names: list[str]) -> Kernels:
     kernels = {}
     try:
         with h5py.File(path) as file:
-            root = file["model_weights"] if "model_weights" in file else file  # a whole saved model, or weights only
+            root = file.get("model_weights", file)  # a whole saved model, or weights only
             for name in names:
                 if name not in root:
                     raise UserError(f"{path} is not VGG19: it has no layer {name}")

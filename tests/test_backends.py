@@ -27,7 +27,8 @@ taps = [keras.ops.reshape(t, (2, 3, *t.shape[1:])) for t in perceiver(keras.ops.
 errors = [tap_error(r, t) for r, t in zip([photo, *perceiver(photo)], [images, *taps])]
 loss, terms = best_per_class_loss(errors, (1.0,) * 6, layout)
 convert = keras.ops.convert_to_numpy
-np.savez(sys.argv[2], images=convert(images), loss=convert(loss), terms=convert(terms), pixels=Synthesizer(generator)(ids))
+pixels = Synthesizer(generator)(ids)
+np.savez(sys.argv[2], images=convert(images), loss=convert(loss), terms=convert(terms), pixels=pixels)
 """
 
 

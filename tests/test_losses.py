@@ -86,7 +86,13 @@ def test_losses_of_a_batch_are_means_over_its_samples(taps):
     def sample(b):
         return [[tap[b : b + 1] for tap in part] for part in taps[:2]] + [taps[2][b : b + 1]]
 
-    for loss in (lambda t: best_image_loss(errors_of(t), WEIGHTS), lambda t: best_per_class_loss(errors_of(t), WEIGHTS, t[2])):
+    def per_image(t):
+        return best_image_loss(errors_of(t), WEIGHTS)
+
+    def per_class(t):
+        return best_per_class_loss(errors_of(t), WEIGHTS, t[2])
+
+    for loss in (per_image, per_class):
         alone = [float(loss(sample(b))[0]) for b in range(BATCH)]
         np.testing.assert_allclose(loss(taps)[0], np.mean(alone), rtol=1e-5)
 

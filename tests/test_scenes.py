@@ -1,5 +1,7 @@
 """The built-in toy streets: repeatable, complete, the same at every size, and worth learning from."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -52,7 +54,7 @@ def test_same_seed_same_scene(scenes):
 
 
 def test_different_seeds_differ(scenes):
-    for (photograph, layout), (other_photograph, other_layout) in zip(scenes, scenes[1:], strict=False):
+    for (photograph, layout), (other_photograph, other_layout) in pairwise(scenes):
         assert (layout != other_layout).mean() > 0.05
         assert np.abs(photograph.astype(int) - other_photograph).mean() > 10
 

@@ -1,0 +1,191 @@
+"""Saving and loading models: round trips, and files that are damaged or of another model."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from crn_tf.checkpoints import (
+    KEPT_CHECKPOINTS,
+    ModelDescription,
+    RunFolder,
+    load_generator,
+    named,
+    newest_run,
+    save_weights,
+)
+from crn_tf.errors import UserError
+from crn_tf.files import write_text
+from crn_tf.layouts import CITYSCAPES, ClassTable
+
+CLASSES = ClassTable(("a", "b"), ((255, 0, 0), (0, 255, 0)), (0, 1), (2,))
+DESCRIPTION = ModelDescription(8, (4, 6), 2, 0.01, CLASSES)
+
+
+@pytest.fixture
+def generator():
+    return DESCRIPTION.build()
+
+
+@pytest.fixture
+def run(tmp_path, generator):
+    """A run folder with a checkpoint at step 3."""
+    folder = RunFolder(tmp_path / "run")
+    write_text(folder.model, DESCRIPTION.to_json())
+    folder.save(3, named(generator))
+    return folder
+
+
+def randomized(generator, seed=0):
+    random = np.random.default_rng(seed)
+    for variable in generator.variables:
+        variable.assign(random.standard_normal(variable.shape))
+    return generator
+
+
+def assert_same_weights(a, b):
+    for x, y in zip(a.get_weights(), b.get_weights(), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_a_description_survives_json():
+    for classes in (CLASSES, CITYSCAPES):
+        description = dataclasses.replace(DESCRIPTION, classes=classes)
+        assert ModelDescription.from_json(description.to_json()) == description
+
+
+def test_a_description_builds_the_generator():
+    generator = DESCRIPTION.build()
+    assert generator.input_shape == (None, 8, 12, 3)
+    assert generator.output_shape == (None, 2, 8, 12, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"width": 0.5}, "width 0.5, expected 0.01"),
+        ({"num_images": 1}, "num images 1, expected 2"),
+        ({"classes": CITYSCAPES}, r"classes 19 \+ void .*, expected 2 \+ void \(a, b\)"),
+    ],
+)
+def test_differences_between_models_are_named(change, words):
+    import re
+
+    other = dataclasses.replace(DESCRIPTION, **change)
+    assert re.fullmatch(words, DESCRIPTION.difference(other))
+    assert DESCRIPTION.difference(DESCRIPTION) is None
+
+
+def test_a_checkpoint_restores_generator_and_optimizer(tmp_path):
+    generator = randomized(DESCRIPTION.build())
+    optimizer = keras.optimizers.Adam(name="adam")
+    optimizer.build(generator.trainable_variables)
+    optimizer.apply([np.float32(v) for v in generator.trainable_variables], generator.trainable_variables)
+    folder = RunFolder(tmp_path)
+    folder.save(7, named(generator, optimizer))
+
+    again = DESCRIPTION.build()
+    fresh = keras.optimizers.Adam(name="adam")
+    fresh.build(again.trainable_variables)
+    assert folder.restore(named(again, fresh)) == 7
+    assert_same_weights(again, generator)
+    assert int(fresh.iterations) == 1
+    for a, b in zip(fresh.variables, optimizer.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_only_the_last_checkpoints_are_kept(run, generator):
+    for step in (5, 11, 100):
+        run.save(step, named(generator))
+    assert [path.name for path in run.checkpoints()] == ["step_00000011", "step_00000100"][-KEPT_CHECKPOINTS:]
+    assert not list((run.path / "checkpoints").glob(".*"))
+
+
+def test_a_run_folder_loads_as_its_newest_checkpoint(run, generator):
+    run.save(9, named(randomized(generator)))
+    loaded, description = load_generator(run.path)
+    assert_same_weights(loaded, generator)
+    assert description == DESCRIPTION
+
+
+def test_a_weights_file_carries_its_description(tmp_path, generator):
+    path = tmp_path / "some.weights.h5"
+    save_weights(path, randomized(generator), DESCRIPTION)
+    assert [p.name for p in tmp_path.iterdir()] == ["some.weights.h5"]
+    loaded, description = load_generator(path)
+    assert description == DESCRIPTION
+    assert_same_weights(loaded, generator)
+
+
+def test_a_checkpoint_of_another_width_is_refused(run):
+    wider = dataclasses.replace(DESCRIPTION, width=0.02).build()
+    words = r"module_4_conv1/kernel in the checkpoint .*step_00000003 is \[3, 3, 3, 10\], expected \[3, 3, 3, 20\]"
+    with pytest.raises(UserError, match=words):
+        run.restore(named(wider))
+
+
+def test_a_checkpoint_of_a_smaller_model_is_refused(run):
+    taller = dataclasses.replace(DESCRIPTION, height=16).build()
+    with pytest.raises(UserError, match=r"step_00000003 has no variable generator/module_16_conv1/kernel"):
+        run.restore(named(taller))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped bit", "no data", "no index"])
+def test_a_damaged_checkpoint_is_noticed(run, generator, damage):
+    data = run.checkpoints()[0] / "state.data-00000-of-00001"
+    content = data.read_bytes()
+    if damage == "truncated":
+        data.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped bit":
+        middle = len(content) // 2
+        data.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    elif damage == "no data":
+        data.unlink()
+    else:
+        data.with_name("state.index").unlink()
+    with pytest.raises(UserError, match=r"cannot read the checkpoint .*step_00000003"):
+        run.restore(named(generator))
+
+
+def test_a_folder_without_a_model_is_no_run(tmp_path):
+    with pytest.raises(UserError, match=r"no .*model.json: .* is not a run folder of train.py"):
+        load_generator(tmp_path)
+
+
+def test_a_run_without_checkpoint_says_so(tmp_path):
+    write_text(tmp_path / "model.json", DESCRIPTION.to_json())
+    with pytest.raises(UserError, match="no checkpoint in"):
+        load_generator(tmp_path)
+
+
+def test_a_missing_weights_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"no weights .*missing.weights.h5"):
+        load_generator(tmp_path / "missing.weights.h5")
+
+
+def test_weights_of_something_else_are_refused(tmp_path):
+    path = tmp_path / "other.weights.h5"
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.save_weights(path)
+    with pytest.raises(UserError, match="has no description of its model"):
+        load_generator(path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"cannot read the weights .*other.weights.h5"):
+        load_generator(path)
+    wrong_suffix = tmp_path / "weights.npz"
+    wrong_suffix.write_bytes(b"")
+    with pytest.raises(UserError, match=r"does not end in .weights.h5"):
+        load_generator(wrong_suffix)
+
+
+def test_the_newest_run_is_the_one_saved_last(tmp_path, generator):
+    import os
+
+    with pytest.raises(UserError, match="no run with a checkpoint"):
+        newest_run(tmp_path)
+    for name, age in (("b", 10), ("a", 0), ("c", 20)):
+        folder = RunFolder(tmp_path / name)
+        checkpoint = folder.save(1, named(generator))
+        os.utime(checkpoint, (1e9 - age, 1e9 - age))
+    assert newest_run(tmp_path).path.name == "a"

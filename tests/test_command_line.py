@@ -1,0 +1,245 @@
+"""`train.py` and `test.py` as a user calls them: results, exit codes, and one clear line for a mistake."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crn_tf.errors import run_command
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def call(monkeypatch, tmp_path, capfd):
+    """Run a program in an empty folder, in this process: -> exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(program: str, *arguments) -> tuple[int, str, str]:
+        spec = importlib.util.spec_from_file_location(f"program_{program[:-3]}", ROOT / program)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(sys, "argv", [program, *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            run_command(module.main)
+        output, errors = capfd.readouterr()
+        return stop.value.code or 0, output, errors
+
+    return run
+
+
+def the_error(result: tuple[int, str, str], code: int = 1) -> str:
+    """The one message of a failed call, which is not a traceback."""
+    assert result[0] == code, result[1] + result[2]
+    assert "Traceback" not in result[1] + result[2]
+    errors = [line for line in result[2].splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    return errors[0]
+
+
+TINY = ("--size", "32x64", "--width", "0.02", "--vgg-weights", "random", "--steps", "2", "--out", "run")
+
+
+def train_tiny(call, data, *more):
+    result = call("train.py", "--data", data, *TINY, *more)
+    assert result[0] == 0, result[2]
+    return result
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["train.py", "--help"], 0),
+        (["test.py", "--help"], 0),
+        (["train.py", "--res", "1024"], 2),
+        (["train.py", "--res", "300"], 2),
+        (["train.py", "--demo", "--batch", "0"], 2),
+        (["test.py", "--layouts", "missing.png"], 1),
+    ],
+)
+def test_help_and_usage_errors_do_not_wait_for_tensorflow(tmp_path, arguments, code):
+    for name in ("tensorflow", "keras"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "work").mkdir()
+    result = subprocess.run(
+        [sys.executable, ROOT / arguments[0], *arguments[1:]],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tmp_path / "work", capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == code, result.stderr
+    assert "imported" not in result.stderr and "Traceback" not in result.stderr
+
+
+def test_without_data_and_vgg19_both_are_explained_at_once(call):
+    message = call("train.py", "--res", 1024)[2]
+    for words in (
+        "no data", "gtFine/SPLIT/CITY", "photos/SPLIT", "cityscapes-dataset.com",
+        "no VGG19 weights in vgg_weights/", "notop.h5", "imagenet-vgg-verydeep-19.mat", "--demo needs neither",
+    ):  # fmt: skip
+        assert words in message
+
+
+def test_the_demo_and_then_test_without_arguments(call, tmp_path):
+    code, output, errors = call("train.py", "--demo", "--size", "32x64", "--steps", "3", "--width", "0.02")
+    assert code == 0, errors
+    run = next((tmp_path / "runs").iterdir())
+    assert run.name.startswith("toy-32x64-")
+    assert f"{run.relative_to(tmp_path)}/stages.png" in output
+    code, output, errors = call("test.py", "--limit", "3")
+    assert code == 0, errors
+    written = sorted(path.name for path in (tmp_path / "results").iterdir())
+    assert written == ["contact_sheet.png", *(f"toy_val_000{n}.png" for n in range(3))]
+    with Image.open(tmp_path / "results/toy_val_0000.png") as image:
+        assert (image.size, image.mode) == ((64, 32), "RGB")
+
+
+def test_k_images_are_numbered_and_resizing_is_said(call, folder_data, tmp_path):
+    train_tiny(call, folder_data, "--images", 2)
+    code, output, errors = call("test.py", "--weights", "run", "--format", "jpg", "--batch", "2")
+    assert code == 0, errors
+    assert "2 of 2 layouts are not 32x64" in output and "is 40x56" in output and "nearest" in output
+    names = {path.name for path in (tmp_path / "results").iterdir()}
+    assert names == {"contact_sheet.png", "0_0.jpg", "0_1.jpg", "1_0.jpg", "1_1.jpg"}
+
+
+def test_a_weights_file_needs_layouts_and_gives_the_runs_images(call, folder_data, tmp_path):
+    train_tiny(call, folder_data)
+    weights = tmp_path / "run/generator.weights.h5"
+    assert "does not know any layouts" in the_error(call("test.py", "--weights", weights), 2)
+    for source, out in (("run", "a"), (weights, "b")):
+        code, _, errors = call("test.py", "--weights", source, "--layouts", folder_data / "labels/val", "--out", out)
+        assert code == 0, errors
+    for name in ("0_4.png", "1_8.png"):  # nine images, as the release's schedule says for small sizes
+        np.testing.assert_array_equal(Image.open(tmp_path / "a" / name), Image.open(tmp_path / "b" / name))
+
+
+def test_resume_goes_on_with_the_runs_own_settings(call, folder_data, tmp_path):
+    train_tiny(call, folder_data, "--images", 1)
+    code, output, errors = call("train.py", "--resume", "--out", "run", "--steps", 4)
+    assert code == 0, errors
+    assert "steps 2 to 4 in run" in output
+    assert [path.name for path in (tmp_path / "run/checkpoints").iterdir() if path.name.endswith("4")]
+    message = the_error(call("train.py", "--resume", "--out", "run", "--width", "0.5"), 2)
+    assert "--width of run is 0.02 and cannot be changed" in message
+
+
+def test_a_run_folder_is_not_overwritten(call, folder_data):
+    train_tiny(call, folder_data)
+    message = the_error(call("train.py", "--data", folder_data, *TINY), 2)
+    assert "run is a run already: go on with --resume, or choose another --out" in message
+
+
+def damage(path: Path, how: str) -> None:
+    image = Image.open(path)
+    if how == "truncated":
+        path.write_bytes(path.read_bytes()[:200])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "ids":
+        Image.fromarray(np.full((40, 56), 7, np.uint8)).save(path)
+    elif how == "size":
+        image.resize((20, 20)).save(path)
+    elif how == "missing":
+        path.unlink()
+    elif how == "16-bit":
+        Image.fromarray(np.full((40, 56), 300, np.uint16)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "how", "words"),
+    [
+        ("photos/train/2.png", "truncated", "cannot read the image"),
+        ("photos/train/2.png", "empty", "cannot read the image"),
+        ("photos/train/2.png", "16-bit", "has 16 or 32 bits per channel"),
+        ("photos/train/2.png", "missing", "has no photograph; expected a photograph of the same name"),
+        ("labels/train/2.png", "missing", "has no layout; expected a layout of the same name"),
+        ("labels/train/2.png", "ids", "has class ids 7; expected 0..1 or 2 (void)"),
+        ("labels/train/2.png", "size", "is 40x56 but its layout"),
+        ("classes.json", "empty", "cannot read"),
+        ("classes.json", "missing", "expected a file with the data set's names, palette and void id"),
+    ],
+)
+def test_bad_training_data_is_one_line_that_names_the_file(call, folder_data, tmp_path, file, how, words):
+    if file.endswith("json"):
+        (folder_data / file).unlink()
+        if how == "empty":
+            (folder_data / file).write_text("")
+    else:
+        damage(folder_data / file, how)
+    message = the_error(call("train.py", "--data", folder_data, *TINY, "--epochs", 1, "--steps", 5))
+    assert words in message
+    assert Path(file).stem in message
+    assert not list(tmp_path.glob("run/checkpoints/*"))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.mkdir(), "no pictures in the folder"),
+        (lambda path: path.write_bytes(b"\x89PNG"), "cannot read the image"),
+        (lambda path: Image.fromarray(np.full((4, 4), 9, np.uint8)).save(path), "has class ids 9; expected 0..1"),
+    ],
+)
+def test_bad_layouts_are_one_line_that_names_the_file(call, folder_data, tmp_path, make, words):
+    train_tiny(call, folder_data, "--images", 1)
+    make(tmp_path / "bad.png")
+    message = the_error(call("test.py", "--weights", "run", "--layouts", tmp_path / "bad.png"))
+    assert words in message and "bad.png" in message
+
+
+def test_layouts_of_other_classes_are_refused(call, folder_data, shared):
+    train_tiny(call, folder_data, "--images", 1)
+    message = the_error(call("test.py", "--weights", "run", "--layouts", shared / "data/camvid"))
+    assert "the layouts have 12 classes (sky, " in message and "run was trained with 3 (a, b" in message
+
+
+@pytest.mark.parametrize("program", ["train.py", "test.py"])
+def test_a_folder_that_cannot_be_written_is_named(call, folder_data, tmp_path, program):
+    (tmp_path / "file").write_text("")
+    if program == "train.py":
+        result = call("train.py", "--data", folder_data, *TINY[:-1], "file/run")
+    else:
+        train_tiny(call, folder_data, "--images", 1)
+        result = call("test.py", "--weights", "run", "--out", "file/results")
+    assert "file/" in the_error(result)
+
+
+def test_training_without_layout_kind_or_folder_is_explained(call, tmp_path):
+    assert f"no folder {tmp_path / 'nowhere'}" in the_error(call("train.py", "--data", tmp_path / "nowhere", *TINY))
+    (tmp_path / "empty").mkdir()
+    message = the_error(call("train.py", "--data", tmp_path / "empty", *TINY))
+    assert "is no known kind of data set; expected one of" in message
+
+
+def test_the_cityscapes_sample_trains_and_synthesizes(call, shared, tmp_path):
+    train_tiny(call, shared / "data/cityscapes_sample", "--images", 1)
+    code, output, errors = call("test.py", "--weights", "run", "--limit", "2")
+    assert code == 0, errors
+    assert "no validation split" in output
+    assert (tmp_path / "results/aachen_000000_000019.png").exists()
+
+
+def test_the_releases_layouts_train_with_photographs_and_synthesize_without(call, shared, tmp_path):
+    release = shared / "data/release/cityscapes"
+    code, _, errors = call("train.py", "--data", release, *TINY)
+    assert code == 1 and "RGB256Full" in errors and "no photographs" in errors
+    own = tmp_path / "release"
+    (own / "RGB512Full").mkdir(parents=True)
+    (own / "Label512Full").mkdir()
+    for number, path in enumerate(sorted((shared / "data/release/published_outputs").iterdir()), start=1):
+        name = f"00{path.stem.removesuffix('_output')}.png"
+        os.symlink(release / "Label512Full" / name, own / f"Label512Full/{number:08d}.png")
+        os.symlink(path, own / f"RGB512Full/{number:08d}.png")
+    train_tiny(call, own, "--images", 1)
+    for kind in ("cityscapes/Label256Full", "GTA/Label256Full"):
+        code, _, errors = call(
+            "test.py", "--weights", "run", "--layouts", shared / "data/release" / kind, "--limit", "2", "--out", kind
+        )
+        assert code == 0, errors
+    assert (tmp_path / "GTA/Label256Full/00100370.png").exists()
+    assert (tmp_path / "cityscapes/Label256Full/00100027.png").exists()

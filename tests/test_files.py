@@ -1,0 +1,88 @@
+"""Nothing half-written ever carries a file's final name."""
+
+import pytest
+
+from crn_tf.errors import UserError
+from crn_tf.files import make_folder, write_text, written_aside
+
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_file_appears_under_its_name_only_when_the_block_ends(tmp_path):
+    path = tmp_path / "new" / "folders" / "a.txt"
+    with written_aside(path) as temporary:
+        assert temporary.parent == path.parent and not temporary.exists()  # same disk: the renaming is atomic
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert contents(tmp_path) == {"new/folders/a.txt": "whole"}
+
+
+def test_an_older_file_is_replaced(tmp_path):
+    write_text(tmp_path / "a.txt", "a long older text")
+    write_text(tmp_path / "a.txt", "größer")
+    assert (tmp_path / "a.txt").read_bytes() == "größer".encode()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_appears_with_all_its_files(tmp_path):
+    with written_aside(tmp_path / "step_3") as temporary:
+        temporary.mkdir()
+        (temporary / "a.txt").write_text("1")
+        assert not (tmp_path / "step_3").exists()
+    assert contents(tmp_path) == {"step_3/a.txt": "1"}
+    assert [p.name for p in tmp_path.iterdir()] == ["step_3"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt(), UserError("bad pair")])
+def test_a_failure_in_the_block_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(type(error)) as caught, written_aside(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert caught.value is error
+    assert contents(tmp_path) == {"a.txt": "old"}
+
+
+def test_a_failure_in_the_block_leaves_no_half_folder(tmp_path):
+    with pytest.raises(RuntimeError), written_aside(tmp_path / "step_3") as temporary:
+        (temporary / "inner").mkdir(parents=True)
+        (temporary / "inner" / "a.txt").write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_reported_with_the_final_path(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    complaint = r"cannot write .*/a\.txt: No space left on device$"
+    with pytest.raises(UserError, match=complaint), written_aside(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        raise OSError(28, "No space left on device")
+    assert contents(tmp_path) == {"a.txt": "old"}
+
+
+@pytest.mark.parametrize("inside", ["a.txt", "deeper/a.txt"])
+def test_a_parent_that_is_a_file_is_named(tmp_path, inside):
+    (tmp_path / "taken").write_text("old")
+    with pytest.raises(UserError, match=r"cannot make the folder .*/taken"):
+        write_text(tmp_path / "taken" / inside, "new")
+    assert contents(tmp_path) == {"taken": "old"}
+
+
+def test_a_name_that_the_disk_refuses_is_reported(tmp_path):
+    with pytest.raises(UserError, match=r"cannot write .*/xxx.*: File name too long"):
+        write_text(tmp_path / ("x" * 300), "new")
+
+
+def test_a_folder_in_the_place_of_a_file_stays(tmp_path):
+    (tmp_path / "a" / "kept").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"cannot write .*/a: "):
+        write_text(tmp_path / "a", "new")
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["a", "kept"]
+
+
+def test_make_folder_makes_parents_and_accepts_one_that_is_there(tmp_path):
+    path = tmp_path / "a" / "b"
+    assert make_folder(path) == path and make_folder(path).is_dir()

@@ -1,0 +1,212 @@
+"""Photographs: what is read, what is refused and how it is said, and how sizes change."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crn_tf.errors import UserError
+from crn_tf.images import image_size, read_photo, resize, write_image
+
+COLORS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 0]]], np.uint8)  # 2x2
+GREYS = np.array([[0, 80], [160, 255]], np.uint8)
+
+
+def noise(height, width):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def error_of(path, size=(2, 2)):
+    """The message, which must be one line that names the file."""
+    with pytest.raises(UserError) as caught:
+        read_photo(path, size)
+    message = str(caught.value)
+    assert str(path) in message and "\n" not in message
+    return message
+
+
+def with_alpha(pixels, alpha):
+    return Image.fromarray(np.dstack([pixels, np.array(alpha, np.uint8)]))
+
+
+def paletted(**info):
+    image = Image.fromarray(np.array([[0, 1], [2, 3]], np.uint8))
+    image.putpalette(COLORS.tobytes())
+    image.info |= info
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (Image.fromarray(COLORS), COLORS),
+        (Image.fromarray(GREYS), np.dstack([GREYS] * 3)),
+        (paletted(), COLORS),
+        (with_alpha(COLORS, [[255, 255]] * 2), COLORS),
+        (with_alpha(GREYS, [[255, 255]] * 2), np.dstack([GREYS] * 3)),
+        (Image.fromarray(np.array([[True, False], [False, True]])), np.dstack([np.eye(2, dtype=np.uint8) * 255] * 3)),
+    ],
+    ids=["RGB", "grey", "palette", "opaque RGBA", "opaque grey with alpha", "1 bit"],
+)
+def test_a_lossless_photograph_of_each_kind_becomes_exact_rgb(tmp_path, image, expected):
+    image.save(tmp_path / "a.png")
+    photo = read_photo(tmp_path / "a.png", (2, 2))
+    assert photo.dtype == np.uint8
+    np.testing.assert_array_equal(photo, expected)
+
+
+def test_a_cmyk_jpeg_becomes_rgb(tmp_path):
+    Image.new("RGB", (16, 16), (250, 20, 20)).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    photo = read_photo(tmp_path / "a.jpg", (16, 16))
+    assert np.abs(photo.astype(int) - (250, 20, 20)).max() <= 5
+
+
+def test_transparent_pixels_are_refused(tmp_path):
+    with_alpha(COLORS, [[255, 254], [255, 255]]).save(tmp_path / "a.png")
+    assert re.search("transparent pixels; expected an opaque picture", error_of(tmp_path / "a.png"))
+
+
+@pytest.mark.parametrize(
+    ("image", "transparency"), [(Image.fromarray(COLORS), (0, 0, 255)), (Image.fromarray(GREYS), 80), (paletted(), 2)]
+)
+def test_a_transparent_colour_is_refused(tmp_path, image, transparency):
+    image.save(tmp_path / "a.png", transparency=transparency)
+    assert "transparent pixels" in error_of(tmp_path / "a.png")
+
+
+def test_a_transparent_colour_that_no_pixel_has_is_no_transparency(tmp_path):
+    Image.fromarray(COLORS).save(tmp_path / "a.png", transparency=(1, 2, 3))
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.png", (2, 2)), COLORS)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(np.uint16, "a.png"), (np.int32, "a.tif"), (np.float32, "a.tif")])
+def test_more_than_8_bits_are_refused(tmp_path, kind, name):
+    Image.fromarray(np.array([[0, 300], [40000, 65535]], kind)).save(tmp_path / name)
+    assert "16 or 32 bits per channel; expected a photograph with 8" in error_of(tmp_path / name)
+
+
+def test_a_missing_photograph(tmp_path):
+    assert error_of(tmp_path / "a.png").startswith("no image ")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+@pytest.mark.parametrize("content", [b"", b"hello, I am a text"])
+def test_what_is_no_picture_is_called_so(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    assert error_of(tmp_path / name).endswith(": not a picture")
+    with pytest.raises(UserError, match=f"{name}: not a picture"):
+        image_size(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.bmp"])
+@pytest.mark.parametrize("kept", [0.02, 0.3, 0.9])
+def test_a_truncated_photograph_is_refused(tmp_path, name, kept):
+    Image.fromarray(noise(64, 64)).save(tmp_path / name)
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: int(len(data) * kept)])
+    assert error_of(tmp_path / name, (64, 64)).startswith("cannot read the image ")
+
+
+def test_a_damaged_chunk_is_refused(tmp_path):
+    Image.fromarray(noise(64, 64)).save(tmp_path / "a.png")
+    data = bytearray((tmp_path / "a.png").read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    (tmp_path / "a.png").write_bytes(data)
+    assert error_of(tmp_path / "a.png", (64, 64)).startswith("cannot read the image ")
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turned"),
+    [(1, lambda a: a), (2, np.fliplr), (3, lambda a: np.rot90(a, 2)), (6, lambda a: np.rot90(a, -1)), (8, np.rot90)],
+)
+def test_a_photograph_is_turned_as_its_camera_said(tmp_path, orientation, turned):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = noise(3, 5)
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    shown = turned(stored)
+    assert image_size(tmp_path / "a.png") == shown.shape[:2]
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.png", shown.shape[:2]), shown)
+
+
+def test_image_size_is_height_and_width_from_the_header_alone(tmp_path):
+    Image.fromarray(noise(64, 80)).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(data[:200])
+    assert image_size(tmp_path / "a.png") == (64, 80)
+
+
+def test_reduction_is_antialiased(tmp_path):
+    checkerboard = (np.indices((32, 32)).sum(0) % 2 * 255).astype(np.uint8)
+    Image.fromarray(checkerboard).save(tmp_path / "a.png")
+    assert np.abs(read_photo(tmp_path / "a.png", (16, 16)).astype(int) - 127.5).max() <= 3
+
+
+def test_enlarging_keeps_the_borders_of_the_picture_in_place(tmp_path):
+    Image.fromarray(np.repeat(np.uint8([[0, 255]]), 2, 0)).save(tmp_path / "a.png")
+    row = read_photo(tmp_path / "a.png", (8, 8))[3, :, 0].astype(int)
+    assert row[0] <= 5 and row[-1] >= 250 and abs(row[3] + row[4] - 255) <= 1  # the edge stays in the middle
+
+
+def ramps(height, width):
+    """Red is the column's number, green the row's, so that a pixel tells where it came from."""
+    rows, columns = np.indices((height, width))
+    return np.dstack([columns, rows, rows * 0]).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted", "first", "last"),  # (column, row) of the source that the corners show
+    [
+        ((40, 200), (40, 80), (60, 0), (139, 39)),  # too wide: the sides go
+        ((200, 40), (20, 40), (0, 90), (39, 109)),  # too tall: top and bottom go
+        ((100, 200), (50, 100), (0.5, 0.5), (198.5, 98.5)),  # the same shape: nothing goes
+        ((90, 120), (32, 64), (0.4, 15.4), (118.6, 73.6)),  # reduced, and top and bottom go
+    ],
+)
+def test_crop_cuts_the_centre_without_stretching(tmp_path, stored, wanted, first, last):
+    Image.fromarray(ramps(*stored)).save(tmp_path / "a.png")
+    photo = read_photo(tmp_path / "a.png", wanted, "crop").astype(float)
+    assert photo.shape == (*wanted, 3)
+    np.testing.assert_allclose(photo[0, 0, :2], first, atol=1.1)
+    np.testing.assert_allclose(photo[-1, -1, :2], last, atol=1.1)
+
+
+def test_resize_stretches_to_the_whole_picture(tmp_path):
+    Image.fromarray(ramps(40, 200)).save(tmp_path / "a.png")
+    photo = read_photo(tmp_path / "a.png", (40, 50)).astype(float)
+    np.testing.assert_allclose(photo[0, [0, -1], 0], (1.5, 197.5), atol=1.1)
+
+
+@pytest.mark.parametrize("fit", ["resize", "crop"])
+@pytest.mark.parametrize("wanted", [(30, 40), (16, 64), (64, 16), (120, 160), (33, 47)])
+def test_a_photograph_and_its_layout_stay_aligned(wanted, fit):
+    rows, columns = np.indices((75, 100))
+    quarters = ((rows >= 30) ^ (columns >= 55)).astype(np.uint8)
+    layout = np.asarray(resize(Image.fromarray(quarters), wanted, fit, Image.Resampling.NEAREST))
+    photo = np.asarray(resize(Image.fromarray(quarters * 255), wanted, fit, Image.Resampling.BICUBIC)) / 255
+    flat = (photo < 0.02) | (photo > 0.98)
+    assert flat.mean() > 0.7 and set(layout[flat]) == {0, 1}
+    np.testing.assert_array_equal(np.round(photo)[flat], layout[flat])
+
+
+def test_a_png_is_written_exactly(tmp_path):
+    write_image(tmp_path / "new" / "a.png", noise(20, 30))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "new" / "a.png")), noise(20, 30))
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPEG"])
+def test_a_jpeg_is_written_closely_with_full_colour_resolution(tmp_path, name):
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:, ::2] = (200, 30, 30)  # thin red lines, which halved chroma would wash out
+    write_image(tmp_path / name, pixels)
+    with Image.open(tmp_path / name) as image:
+        assert image.format == "JPEG"
+        assert np.abs(np.asarray(image).astype(int) - pixels).mean() < 4
+
+
+def test_writing_into_what_is_no_folder_is_refused(tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(UserError, match=r"cannot make the folder .*/taken"):
+        write_image(tmp_path / "taken" / "a.png", noise(2, 2))

@@ -1,0 +1,162 @@
+"""Order, mirroring, caching and errors of the input pipeline."""
+
+import numpy as np
+import pytest
+
+from crn_tf.datasets import EvenSample, open_data_set
+from crn_tf.errors import UserError
+from crn_tf.layouts import ClassTable
+from crn_tf.pipeline import DecodedCache, InputPipeline
+
+
+class Numbered:
+    """A data set whose pair i is filled with the number i; the left column has 100 more."""
+
+    classes = ClassTable(("a",), ((255, 0, 0),), (0,), (1,))
+
+    def __init__(self, count: int):
+        self.count, self.loads = count, 0
+
+    def __len__(self):
+        return self.count
+
+    def load(self, index, size, fit):
+        self.loads += 1
+        layout = np.full(size, index, np.uint8)
+        layout[:, 0] += 100
+        return np.repeat(layout[..., None], 3, -1), layout
+
+    def load_layout(self, index, size, fit):
+        return self.load(index, size, fit)[1]
+
+    def warning(self):
+        return None
+
+    def fingerprint(self):
+        return f"numbered{self.count}"
+
+    def name(self, index):
+        return str(index)
+
+
+def numbers(pipeline, first, last):
+    """The pair numbers in each batch, negative where mirrored."""
+    result = []
+    for photos, layouts in pipeline.batches(first, last):
+        photos, layouts = photos.numpy(), layouts.numpy()
+        np.testing.assert_array_equal(photos[..., 0], layouts)  # a photograph and its layout are mirrored together
+        mirrored = layouts[:, 0, -1] >= 100
+        result.append(np.where(mirrored, -1, 1) * layouts[:, 0, 1].astype(int))
+    return np.array(result)
+
+
+def test_batches_are_uint8_of_the_asked_size():
+    pipeline = InputPipeline(Numbered(3), (4, 6), batch=2, seed=0)
+    photos, layouts = next(iter(pipeline.batches(0, 1)))
+    assert (photos.dtype.name, photos.shape) == ("uint8", (2, 4, 6, 3))
+    assert (layouts.dtype.name, layouts.shape) == ("uint8", (2, 4, 6))
+
+
+def test_every_epoch_has_every_pair_in_an_order_of_its_own():
+    pipeline = InputPipeline(Numbered(50), (2, 4), seed=1)
+    epochs = numbers(pipeline, 0, 150).reshape(3, 50)
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch), np.arange(50))
+    assert (epochs[0] != epochs[1]).any() and (epochs[1] != epochs[2]).any()
+    assert (epochs[0] != np.arange(50)).any()
+
+
+def test_another_seed_gives_another_order():
+    orders = [numbers(InputPipeline(Numbered(50), (2, 4), seed=seed), 0, 50) for seed in (1, 2, 1)]
+    assert (orders[0] != orders[1]).any()
+    np.testing.assert_array_equal(orders[0], orders[2])
+
+
+def test_without_a_seed_the_order_is_the_data_sets():
+    np.testing.assert_array_equal(numbers(InputPipeline(Numbered(5), (2, 4)), 0, 5)[:, 0], np.arange(5))
+
+
+@pytest.mark.parametrize("start", [1, 7, 13, 20])
+def test_a_continued_run_sees_what_it_would_have_seen(start):
+    pipeline = InputPipeline(Numbered(20), (2, 4), batch=3, seed=4, flip=True)
+    whole = numbers(pipeline, 0, 30)
+    again = InputPipeline(Numbered(20), (2, 4), batch=3, seed=4, flip=True)
+    np.testing.assert_array_equal(numbers(again, start, 30), whole[start:])
+
+
+def test_the_last_batch_of_an_epoch_is_filled_from_its_beginning():
+    pipeline = InputPipeline(Numbered(5), (2, 4), batch=2, seed=0)
+    assert pipeline.steps_per_epoch == 3
+    epoch = numbers(pipeline, 0, 3).ravel()
+    np.testing.assert_array_equal(np.sort(epoch[:5]), np.arange(5))
+    assert epoch[5] == epoch[0]
+
+
+def test_a_batch_may_be_larger_than_the_data_set():
+    assert numbers(InputPipeline(Numbered(2), (2, 4), batch=5, seed=0), 0, 2).shape == (2, 5)
+
+
+def test_half_of_the_pairs_are_mirrored_another_half_each_epoch():
+    pipeline = InputPipeline(Numbered(90), (2, 4), seed=3, flip=True)
+    epochs = [{abs(n): n < 0 for n in numbers(pipeline, 90 * e, 90 * (e + 1))[:, 0] if n} for e in range(2)]
+    for mirrored in epochs:
+        assert 25 < sum(mirrored.values()) < 65
+    assert epochs[0] != epochs[1]
+
+
+def test_nothing_is_mirrored_unless_asked():
+    assert (numbers(InputPipeline(Numbered(40), (2, 4), seed=3), 0, 40) >= 0).all()
+
+
+def test_a_bad_file_is_reported_in_the_readers_own_words(folder_data):
+    (folder_data / "photos/train/3.png").write_bytes(b"not a picture")
+    data = open_data_set(folder_data, None, "train", 32)
+    with pytest.raises(UserError, match=r"cannot read the image .*photos/train/3.png: not a picture"):
+        list(InputPipeline(data, (32, 64), seed=0).batches(0, 5))
+
+
+def test_the_cache_gives_the_same_pairs_without_reading_files_again(tmp_path):
+    data = Numbered(70)  # more than are decoded ahead at once
+    cached = DecodedCache(data, (4, 6), "resize", tmp_path)
+    assert data.loads == 70
+    again = DecodedCache(data, (4, 6), "resize", tmp_path)
+    for index in (0, 64, 69):
+        for a, b in zip(again.load(index, (4, 6), "resize"), Numbered(70).load(index, (4, 6), "resize"), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert data.loads == 70
+    assert len(cached) == 70
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_cache_is_made_again_when_a_file_changed(folder_data, tmp_path):
+    def first_pixel():
+        data = open_data_set(folder_data, None, "train", 32)
+        return DecodedCache(data, (32, 64), "resize", tmp_path / "cache").load(0, (32, 64), "resize")[0][0, 0]
+
+    before = first_pixel()
+    path = folder_data / "photos/train/0.png"
+    path.write_bytes((folder_data / "photos/train/1.png").read_bytes())
+    assert (first_pixel() != before).any()
+
+
+def test_a_cache_that_fails_half_way_leaves_nothing(folder_data, tmp_path):
+    (folder_data / "labels/train/3.png").unlink()
+    (folder_data / "labels/train/3.png").write_bytes(b"")
+    data = open_data_set(folder_data, None, "train", 32)
+    with pytest.raises(UserError, match=r"labels/train/3.png"):
+        DecodedCache(data, (32, 64), "resize", tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_shortened_cache_is_noticed(tmp_path):
+    cached = DecodedCache(Numbered(3), (4, 6), "resize", tmp_path)
+    file = next(tmp_path.glob("*/layouts.uint8"))
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"is damaged: remove it"):
+        cached.load(2, (4, 6), "resize")
+
+
+def test_an_even_sample_is_spread_over_the_data_set():
+    sample = EvenSample(Numbered(100), 4)
+    assert [int(sample.load_layout(i, (2, 2), "resize")[0, 1]) for i in range(4)] == [0, 25, 50, 75]
+    assert len(EvenSample(Numbered(3), 10)) == 3

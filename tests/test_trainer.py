@@ -1,0 +1,91 @@
+"""The training step."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver, content_loss, tap_error
+from crn_tf.training_run import PRECISION_POLICIES
+
+WEIGHTS = LOSS_WEIGHTS["inverse-elements"]
+
+
+@pytest.fixture(scope="module")
+def perceiver():
+    return build_perceiver("random")
+
+
+@pytest.fixture
+def batch():
+    random = np.random.default_rng(0)
+    layouts = np.repeat(np.repeat(random.integers(0, 4, (2, 4, 8)), 4, 1), 4, 2).astype("uint8")
+    photos = (layouts[..., None] * 60 + random.integers(0, 30, (2, 16, 32, 3))).astype("uint8")
+    return tf.constant(photos), tf.constant(layouts)
+
+
+def trainer(perceiver, loss="content", images=1, learning_rate=1e-3):
+    keras.utils.set_random_seed(0)
+    return Trainer(build_generator(16, 4, images, width=0.05), perceiver, loss, WEIGHTS, learning_rate)
+
+
+def test_a_step_is_adam_on_the_content_loss(perceiver, batch):
+    photos, layouts = batch
+    subject = trainer(perceiver)
+    generator = keras.models.clone_model(subject.generator)
+    generator.set_weights(subject.generator.get_weights())
+    photo = tf.cast(photos, "float32")
+    with tf.GradientTape() as tape:
+        images = generator(tf.one_hot(layouts, 4))
+        pairs = zip([photo, *perceiver(photo)], [images[:, 0], *perceiver(images[:, 0])], strict=True)
+        expected, _ = content_loss([tap_error(a, b[:, None]) for a, b in pairs], WEIGHTS)
+    gradients = tape.gradient(expected, generator.trainable_variables)
+
+    loss, terms = subject.train_step(photos, layouts)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-4)
+    assert float(np.sum(terms)) == pytest.approx(float(expected), rel=1e-4)
+    for before, after, gradient in zip(
+        generator.get_weights(), subject.generator.get_weights(), gradients, strict=True
+    ):
+        # Adam's first step is the learning rate against the gradient's sign, where the gradient is not tiny.
+        clear = np.abs(gradient) > 1e-2 * np.abs(gradient).max()
+        np.testing.assert_allclose((after - before)[clear], -1e-3 * np.sign(gradient)[clear], rtol=2e-2)
+
+
+@pytest.mark.parametrize(("loss", "images"), [("content", 1), ("best-image", 3), ("best-per-class", 3)])
+def test_training_on_one_batch_brings_every_loss_down(perceiver, batch, loss, images):
+    subject = trainer(perceiver, loss, images)
+    losses = [float(subject.train_step(*batch)[0]) for _ in range(30)]
+    assert losses[-1] < 0.6 * losses[0]
+    assert float(subject.evaluate(*batch)[0]) < losses[-2]
+
+
+def test_evaluating_changes_nothing(perceiver, batch):
+    subject = trainer(perceiver)
+    before = subject.generator.get_weights()
+    first, second = (float(subject.evaluate(*batch)[0]) for _ in range(2))
+    assert first == second
+    for a, b in zip(before, subject.generator.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_perceiver_stays_as_it_is(perceiver, batch):
+    before = perceiver.get_weights()
+    subject = trainer(perceiver)
+    subject.train_step(*batch)
+    for a, b in zip(before, perceiver.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("precision", "steps"), [("bfloat16", 20), pytest.param("float16", 8, marks=pytest.mark.slow)]
+)
+def test_mixed_precision_starts_at_the_same_loss_and_learns(float32_policy, perceiver, batch, precision, steps):
+    exact = trainer(perceiver)
+    exact_loss = float(exact.evaluate(*batch)[0])
+    keras.config.set_dtype_policy(PRECISION_POLICIES[precision])
+    subject = trainer(build_perceiver("random"))
+    assert {variable.dtype for variable in subject.generator.variables} == {"float32"}
+    losses = [float(subject.train_step(*batch)[0]) for _ in range(steps)]
+    assert losses[0] == pytest.approx(exact_loss, rel=0.02)
+    assert losses[-1] < 0.95 * losses[0]

@@ -1,0 +1,152 @@
+"""Whole training runs: what is written, continuing, stopping, and a loss that goes wrong."""
+
+import dataclasses
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from crn_tf.checkpoints import RunFolder, load_generator
+from crn_tf.errors import UserError
+from crn_tf.settings import TrainSettings
+from crn_tf.training_run import TrainingRun
+
+
+@pytest.fixture
+def settings(folder_data):
+    return TrainSettings(
+        size="32x64", data=folder_data, images=2, vgg_weights="random", width=0.02, lr=1e-3, epochs=2, flip=True
+    ).resolved()
+
+
+def start(settings, path) -> TrainingRun:
+    return TrainingRun(settings, RunFolder(path), "random")
+
+
+def logged(folder: Path) -> dict[str, dict[int, float]]:
+    """TensorBoard's scalars: name -> step -> value."""
+    values: dict[str, dict[int, float]] = {}
+    for file in sorted(folder.glob("events*")):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "scalars":
+                    values.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
+    return values
+
+
+def test_a_run_folder_holds_settings_logs_sheets_checkpoints_and_weights(settings, tmp_path, capsys):
+    run = start(settings, tmp_path / "run")
+    before = run.trainer.generator.get_weights()
+    assert run.run()
+    folder = run.folder
+    assert TrainSettings.read(folder.settings) == dataclasses.replace(settings, data=settings.data.resolve())
+    assert [path.name for path in folder.checkpoints()] == ["step_00000010"]
+    assert sorted(path.name for path in folder.samples.iterdir()) == [f"epoch_000{n}.png" for n in range(3)]
+    with Image.open(folder.samples / "epoch_0002.png") as sheet:
+        assert sheet.width == 4 * 64 + 3 * 4  # layout, photograph, two images
+    scalars = logged(folder.logs)
+    taps = {f"train/tap_{n}" for n in ("image", "conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")}
+    assert taps | {"train/loss", "train/images_per_second", "train/peak_memory_gb"} <= scalars.keys()
+    assert sum(scalars[name][10] for name in taps) == pytest.approx(scalars["train/loss"][10], rel=1e-5)
+    assert sorted(scalars["validation/loss"]) == [0, 5, 10]
+    assert scalars["validation/loss"][10] < scalars["validation/loss"][0]
+    assert "validation loss" in capsys.readouterr().out
+
+    trained = run.trainer.generator.get_weights()
+    assert any((a != b).any() for a, b in zip(before, trained, strict=True))
+    for path in (folder.path, folder.weights):
+        loaded, description = load_generator(path)
+        assert description == run.description
+        for a, b in zip(loaded.get_weights(), trained, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_continued_run_ends_as_an_uninterrupted_one(settings, tmp_path):
+    whole = start(settings, tmp_path / "whole")
+    assert whole.run()
+    # Seven steps: the interruption is in the middle of the second epoch.
+    assert start(dataclasses.replace(settings, steps=7), tmp_path / "parts").run()
+    continued = start(settings, tmp_path / "parts")
+    assert continued.step == 7
+    assert continued.run()
+    assert continued.step == whole.step == 10
+    assert int(continued.trainer.optimizer.iterations) == 10
+    for a, b in zip(whole.trainer.generator.get_weights(), continued.trainer.generator.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_ctrl_c_saves_and_stops(settings, tmp_path, monkeypatch):
+    run = start(settings, tmp_path / "run")
+    step = run.trainer.train_step
+
+    def interrupted_step(*batch):
+        result = step(*batch)
+        if run.step == 2:  # during the third step
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(run.trainer, "train_step", interrupted_step)
+    assert not run.run()
+    assert [path.name for path in run.folder.checkpoints()] == ["step_00000003"]
+    assert run.folder.weights.exists()
+    assert start(settings, tmp_path / "run").step == 3
+
+
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(settings, tmp_path):
+    start(dataclasses.replace(settings, steps=2), tmp_path / "run").run()
+    run = start(settings, tmp_path / "run")
+    kernel = run.trainer.generator.get_layer("projection_32").kernel
+    kernel.assign(np.full(kernel.shape, np.nan))
+    words = r"loss became nan at step 3; .*step_00000002 is the last checkpoint: try a lower --lr"
+    with pytest.raises(UserError, match=words):
+        run.run()
+    assert [path.name for path in run.folder.checkpoints()] == ["step_00000002"]
+    generator, _ = load_generator(tmp_path / "run")
+    assert all(np.isfinite(weights).all() for weights in generator.get_weights())
+
+
+def test_checkpoints_are_saved_while_it_runs(settings, tmp_path):
+    run = start(dataclasses.replace(settings, checkpoint_minutes=1e-9, steps=3), tmp_path / "run")
+    saved = []
+    save = run.folder.save
+    run.folder.save = lambda step, variables: saved.append(step) or save(step, variables)
+    run.run()
+    assert saved == [1, 2, 3]
+
+
+def test_a_run_of_another_model_is_not_continued(settings, tmp_path):
+    start(dataclasses.replace(settings, steps=1), tmp_path / "run").run()
+    with pytest.raises(UserError, match=r"is of another model: now width 0.05, expected 0.02"):
+        start(dataclasses.replace(settings, width=0.05), tmp_path / "run")
+
+
+def test_without_a_validation_split_the_sheet_shows_training_pairs(settings, folder_data, tmp_path, capsys):
+    for part in ("photos", "labels"):
+        for path in (folder_data / part / "val").iterdir():
+            path.unlink()
+        (folder_data / part / "val").rmdir()
+    assert start(dataclasses.replace(settings, steps=1), tmp_path / "run").run()
+    assert "validation loss" not in capsys.readouterr().out
+    assert (tmp_path / "run/samples/epoch_0001.png").exists()
+
+
+def test_colours_outside_the_palette_are_counted_in_one_warning(settings, folder_data, tmp_path, capsys):
+    colors = np.array([(255, 0, 0), (0, 255, 0), (9, 9, 9)], np.uint8)
+    for path in (folder_data / "labels").glob("*/*.png"):
+        Image.fromarray(colors[np.asarray(Image.open(path))]).save(path)
+    start(settings, tmp_path / "run").run()
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning:" in line]
+    assert len(warnings) == 1
+    assert "in 5 of 5 colour layouts" in warnings[0] and "(9, 9, 9)" in warnings[0]
+
+
+def test_the_cache_trains_the_same(settings, tmp_path):
+    plain = start(dataclasses.replace(settings, steps=3), tmp_path / "plain")
+    plain.run()
+    cached = start(dataclasses.replace(settings, steps=3, cache=tmp_path / "cache"), tmp_path / "cached")
+    cached.run()
+    for a, b in zip(plain.trainer.generator.get_weights(), cached.trainer.generator.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
