@@ -8,9 +8,11 @@ PYTEST_FLAGS ?=
 
 .PHONY: demo test lint install install-dev clean
 
+demo: RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 demo: $(VENV)/installed
-	$(VENV)/bin/python train.py --demo
-	$(VENV)/bin/python test.py --out results/demo
+	$(VENV)/bin/python train.py --demo --out $(RUN)
+	$(VENV)/bin/python test.py --weights $(RUN) --out results/demo
+	@echo 'The training in one picture: $(RUN)/stages.png. What the model makes of new layouts: results/demo/'
 
 test: lint
 	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS)
@@ -34,4 +36,4 @@ $(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) runs/toy-* results/demo
+	rm -rf $(VENV) runs/demo-* results/demo

@@ -7,14 +7,14 @@ python test.py --weights generator.weights.h5 --layouts camvid   # a weights fil
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import tyro
 from tqdm import tqdm
 
 from crn_tf import sheets
-from crn_tf.datasets import Kind, find_kind, layout_files, loose_layouts, open_data_set, splits
+from crn_tf.datasets import DataSet, Kind, find_kind, layout_files, loose_layouts, open_data_set, splits
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import make_folder
 from crn_tf.images import Fit, write_image
@@ -22,6 +22,10 @@ from crn_tf.layouts import colorize
 from crn_tf.quiet import start_tensorflow
 from crn_tf.settings import TrainSettings
 
+if TYPE_CHECKING:
+    from crn_tf.checkpoints import RunFolder
+
+CONTACT_SHEET = "contact_sheet.png"
 SHEET_ROWS = 24  # of the contact sheet, at most
 
 
@@ -55,9 +59,10 @@ def main() -> None:
     for name in ("limit", "batch"):
         if getattr(settings, name) is not None and getattr(settings, name) < 1:
             raise UsageError(f"--{name} must be at least 1, not {getattr(settings, name)}")
-    files = None if all(map(is_data_set, settings.layouts)) else layout_files(settings.layouts)
-    if files is None and len(settings.layouts) > 1:
+    whole = settings.dataset is not None or all(map(is_data_set, settings.layouts))
+    if whole and len(settings.layouts) > 1:
         raise UsageError("--layouts takes one data set, or any number of files and folders")
+    files = [] if whole else layout_files(settings.layouts)
     make_folder(settings.out)
 
     start_tensorflow()  # only now: it takes seconds
@@ -66,7 +71,7 @@ def main() -> None:
 
     weights = settings.weights or newest_run().path
     generator, description = load_generator(weights)
-    if files is None:
+    if whole:
         data = whole_data_set(settings, RunFolder(weights), description.image_size[0])
     else:
         data = loose_layouts(files, description.classes)
@@ -77,8 +82,10 @@ def main() -> None:
             f"({', '.join(description.classes.names[:4])}, ...); expected the same classes"
         )
     count = min(len(data), settings.limit or len(data))
+    outputs = output_paths(settings, [data.name(index) for index in range(count)], description.num_images)
+    check_outputs(outputs, files)
     print(f"{count} layouts, {description.num_images} image(s) each, by {weights}")
-    say_what_is_resized(data, count, description.image_size)
+    say_what_is_resized(data, count, description.image_size, settings.fit)
 
     synthesizer = Synthesizer(generator)
     shown_layouts, shown_images = [], []
@@ -88,19 +95,19 @@ def main() -> None:
             layouts = np.stack([data.load_layout(index, synthesizer.size, settings.fit) for index in indices])
             collections = synthesizer(layouts)
             for index, images in zip(indices, collections, strict=True):
-                for number, image in enumerate(images):
-                    suffix = f"_{number}" if len(images) > 1 else ""
-                    write_image(settings.out / f"{data.name(index)}{suffix}.{settings.format}", image)
+                for path, image in zip(outputs[index], images, strict=True):
+                    write_image(path, image)
             missing = SHEET_ROWS - len(shown_layouts)
             shown_layouts += list(layouts[:missing])
             shown_images += list(collections[:missing])
             bar.update(len(indices))
     layout_column = sheets.Column("layout", colorize(np.stack(shown_layouts), description.classes))
-    contact_sheet = settings.out / "contact_sheet.png"
+    contact_sheet = settings.out / CONTACT_SHEET
     write_image(contact_sheet, sheets.draw_sheet([layout_column, *sheets.collection_columns(np.stack(shown_images))]))
     if data.warning():
         print(f"warning: {data.warning()}")
-    print(f"{count * description.num_images} images in {settings.out}; {contact_sheet} shows them")
+    shown = f"shows the first {SHEET_ROWS} layouts" if count > SHEET_ROWS else "shows them"
+    print(f"{count * description.num_images} images in {settings.out}; {contact_sheet} {shown}")
 
 
 def is_data_set(path: Path) -> bool:
@@ -111,14 +118,33 @@ def is_data_set(path: Path) -> bool:
         return False
 
 
-def whole_data_set(settings: TestSettings, run, height: int):
+def output_paths(settings: TestSettings, names: list[str], num_images: int) -> list[list[Path]]:
+    """Where each layout's images go: NAME.png, or NAME_0.png, NAME_1.png, ... for several."""
+    suffixes = [f"_{number}" for number in range(num_images)] if num_images > 1 else [""]
+    return [[settings.out / f"{name}{suffix}.{settings.format}" for suffix in suffixes] for name in names]
+
+
+def check_outputs(outputs: list[list[Path]], layouts: list[Path]) -> None:
+    """Make sure that no image is written over a layout, another image or the contact sheet.
+
+    Raises:
+        UsageError: One would be.
+    """
+    taken = {path.resolve() for path in layouts}
+    for path in (path for paths in outputs for path in paths):
+        if path.resolve() in taken or path.name == CONTACT_SHEET:
+            raise UsageError(f"{path} would be written over another file: choose another --out, or rename the layout")
+        taken.add(path.resolve())
+
+
+def whole_data_set(settings: TestSettings, run: "RunFolder", height: int) -> DataSet:
     """The data set named on the command line, or the one the run was trained on."""
     if settings.layouts:
         return open_data_set(settings.layouts[0], settings.dataset, settings.split, height, need_photos=False)
     if not run.settings.exists() and settings.dataset != "toy":
         raise UsageError(f"{run.path} does not know any layouts: --layouts FILES, FOLDER or DATA SET")
     trained = TrainSettings(dataset="toy") if settings.dataset == "toy" else TrainSettings.read(run.settings)
-    kind = trained.dataset or find_kind(trained.data)
+    kind = settings.dataset or trained.dataset or find_kind(trained.data)
     split = settings.split
     if split == "val" and "val" not in splits(trained.data, kind):
         split = "train"
@@ -126,16 +152,15 @@ def whole_data_set(settings: TestSettings, run, height: int):
     return open_data_set(trained.data, kind, split, height, need_photos=False)
 
 
-def say_what_is_resized(data, count: int, size: tuple[int, int]) -> None:
+def say_what_is_resized(data: DataSet, count: int, size: tuple[int, int], fit: Fit) -> None:
     """Tell which layouts do not have the model's size."""
-    if not hasattr(data, "layout_size"):
-        return
-    others = [(index, found) for index in range(count) if (found := data.layout_size(index)) != size]
+    others = [(i, found) for i in range(count) if (found := data.layout_size(i)) not in (None, size)]
     if others:
         index, (height, width) = others[0]
+        done = "resized" if fit == "resize" else "cut to its proportions and resized"
         print(
-            f"{len(others)} of {count} layouts are not {size[0]}x{size[1]} ({data.pairs[index].layout} is "
-            f"{height}x{width}, height x width): resized with nearest neighbour"
+            f"{len(others)} of {count} layouts are not {size[0]}x{size[1]} ({data.name(index)} is {height}x{width}, "
+            f"height x width): {done} with nearest neighbour"
         )
 
 

@@ -23,14 +23,14 @@ from crn_tf.vgg_weights import find_weights
 def main() -> int:
     """Parse the command line, check what can be checked at once, and train."""
     settings, folder_path = parse(sys.argv[1:])
-    check_needs(settings)
+    settings = check_needs(settings)
 
     start_tensorflow()  # only now: it takes seconds
     from crn_tf.checkpoints import RunFolder
     from crn_tf.training_run import TrainingRun
 
     folder = RunFolder(folder_path)
-    run = TrainingRun(settings, folder, settings.vgg_weights or find_weights())
+    run = TrainingRun(settings, folder)
     height, width = run.description.image_size
     print(
         f"{len(run.pipeline.data)} pairs at {height}x{width}, {run.description.classes.num_classes} classes, "
@@ -39,7 +39,7 @@ def main() -> int:
         f"steps {run.step} to {run.last_step} in {folder.path}; watch: tensorboard --logdir {folder.logs}"
     )
     complete = run.run()
-    print(f"{'done' if complete else 'stopped'} at step {run.step}: {folder.path / 'stages.png'}")
+    print(f"{'done' if complete else 'stopped'} at step {run.step}: {folder.stages}")
     if not complete:
         print(f"go on with: python train.py --resume --out {folder.path}")
     return 0 if complete else 130
@@ -48,18 +48,18 @@ def main() -> int:
 def parse(arguments: list[str]) -> tuple[TrainSettings, Path]:
     """Settings and run folder from the command line. What is not given comes from the run that is resumed, or
     from --demo, or from the release's schedule."""
-    given = tyro.cli(TrainSettings, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
-    if given.demo and given.resume:
-        raise UsageError("--demo starts a run; go on with it by --resume alone")
+    given = tyro.cli(TrainSettings, args=arguments)
+    if given.demo and (given.resume or given.data):
+        raise UsageError("--demo starts a run on the toy scenes: leave out --resume and --data")
     if given.resume:
         return resume(given, arguments)
     if given.demo:
-        given = tyro.cli(TrainSettings, args=arguments, default=DEMO, config=(tyro.conf.FlagCreatePairsOff,))
+        demo = dataclasses.replace(DEMO, size=None) if given.res else DEMO
+        given = tyro.cli(TrainSettings, args=arguments, default=demo)
     settings = given.resolved()
     if not settings.out:
-        name = settings.dataset or (settings.data.resolve().name if settings.data else "run")
-        height, width = settings.image_size
-        return settings, Path("runs") / f"{name}-{height}x{width}-{time.strftime('%Y%m%d-%H%M%S')}"
+        name = "demo" if settings.demo else settings.data.resolve().name if settings.data else settings.dataset
+        return settings, Path("runs") / f"{name}-{settings.size}-{time.strftime('%Y%m%d-%H%M%S')}"
     if (settings.out / "settings.json").exists():
         raise UsageError(f"{settings.out} is a run already: go on with --resume, or choose another --out")
     return settings, settings.out
@@ -75,7 +75,8 @@ def resume(given: TrainSettings, arguments: list[str]) -> tuple[TrainSettings, P
 
         folder = newest_run().path
     saved = TrainSettings.read(folder / "settings.json")
-    settings = tyro.cli(TrainSettings, args=arguments, default=saved, config=(tyro.conf.FlagCreatePairsOff,))
+    sizes = {"size": None, "base_grid": None} if given.res else {}
+    settings = tyro.cli(TrainSettings, args=arguments, default=dataclasses.replace(saved, **sizes))
     settings = dataclasses.replace(settings, resume=False).resolved()
     for name in FIXED_AT_START:
         if getattr(settings, name) != getattr(saved, name):
@@ -83,8 +84,8 @@ def resume(given: TrainSettings, arguments: list[str]) -> tuple[TrainSettings, P
     return settings, folder
 
 
-def check_needs(settings: TrainSettings) -> None:
-    """Say at once, and all together, what a run lacks.
+def check_needs(settings: TrainSettings) -> TrainSettings:
+    """Say at once, and all together, what a run lacks; name the VGG19 file if it was left to be found.
 
     Raises:
         UserError: There is no data or no VGG19 file.
@@ -98,12 +99,13 @@ def check_needs(settings: TrainSettings) -> None:
         )
     if not settings.vgg_weights:
         try:
-            find_weights()
+            settings = dataclasses.replace(settings, vgg_weights=str(find_weights()))
         except UserError as error:
             missing.append(str(error))
     if missing:
         missing.append("--demo needs neither.")
         raise (UserError if settings.data or settings.dataset else UsageError)("\n".join(missing))
+    return settings
 
 
 if __name__ == "__main__":

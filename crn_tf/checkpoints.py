@@ -4,6 +4,7 @@ A checkpoint is a folder with TensorFlow's name-based format (the 2017 release's
 generator and the optimizer; a weights file is Keras' .weights.h5 with the description inside.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,8 +15,9 @@ import h5py
 import keras
 import tensorflow as tf
 
+from crn_tf.datasets import DataSet
 from crn_tf.errors import UserError
-from crn_tf.files import written_aside
+from crn_tf.files import write_text, written_aside
 from crn_tf.generator import build_generator
 from crn_tf.layouts import ClassTable
 
@@ -79,7 +81,36 @@ class RunFolder:
         self.model = path / "model.json"
         self.logs = path / "logs"
         self.samples = path / "samples"
+        self.stages = path / "stages.png"
         self.weights = path / WEIGHTS_NAME
+        self._data = path / "data.json"
+
+    def prepare(self, settings: str, description: ModelDescription, data: DataSet) -> None:
+        """Write what the run is: its settings, its model, and which pairs it trains on.
+
+        Raises:
+            UserError: The folder cannot be written.
+        """
+        write_text(self.model, description.to_json())
+        write_text(self._data, json.dumps(_contents(data)) + "\n")
+        write_text(self.settings, settings)  # last: a folder with settings is a run
+
+    def check_data(self, data: DataSet) -> None:
+        """Compare a data set with the one the run was started with.
+
+        Raises:
+            UserError: It has other pairs, so that the order of data could not go on.
+        """
+        try:
+            before = json.loads(self._data.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot read {self._data}: {error}") from error
+        now = _contents(data)
+        if before != now:
+            raise UserError(
+                f"the run {self.path} was started on {before['pairs']} pairs, now there are {now['pairs']}, or they "
+                "have other names: start a new run, or bring back the data as they were"
+            )
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, the oldest first."""
@@ -121,9 +152,18 @@ class RunFolder:
         """
         if not self.checkpoints():
             raise UserError(f"no checkpoint in {self.path / 'checkpoints'}: there is nothing to go on from")
-        newest = self.checkpoints()[-1]
-        read_variables(newest / _STATE, variables)
+        *older, newest = self.checkpoints()
+        try:
+            read_variables(newest / _STATE, variables)
+        except UserError as error:
+            advice = f"; if it is damaged, remove it to go on from {older[-1].name}" if older else ""
+            raise UserError(f"{error}{advice}") from error
         return int(newest.name.removeprefix("step_"))
+
+
+def _contents(data: DataSet) -> dict:
+    names = "\n".join(data.name(index) for index in range(len(data)))
+    return {"pairs": len(data), "names_sha256": hashlib.sha256(names.encode()).hexdigest()}
 
 
 def newest_run(runs: Path = Path("runs")) -> RunFolder:

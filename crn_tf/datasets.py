@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
+from tqdm import tqdm
 
 from crn_tf import scenes
 from crn_tf.errors import UsageError, UserError
@@ -36,11 +37,11 @@ class DataSet(Protocol):
     def load_layout(self, index: int, size: Size, fit: Fit) -> np.ndarray:
         """-> layout uint8 [H, W]"""
 
+    def layout_size(self, index: int) -> Size | None:
+        """Height and width of a layout as it is kept; None if it comes in any size."""
+
     def warning(self) -> str | None:
         """One line about odd things found in what was read so far, or None."""
-
-    def fingerprint(self) -> str:
-        """Changes when the files do: names a cache of decoded pairs."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,6 @@ class FileDataSet:
         return self._reader.read(self.pairs[index].layout, size, fit)
 
     def layout_size(self, index: int) -> Size:
-        """Height and width of a layout file, from its header."""
         return image_size(self.pairs[index].layout)
 
     def warning(self) -> str | None:
@@ -84,7 +84,7 @@ class FileDataSet:
         Raises:
             UserError: They disagree, or one cannot be read.
         """
-        for pair in self.pairs:
+        for pair in tqdm(self.pairs, desc="checking sizes", unit="pair", leave=False, delay=2):
             photo, layout = image_size(pair.photo), image_size(pair.layout)
             if photo != layout:
                 raise UserError(
@@ -93,6 +93,7 @@ class FileDataSet:
                 )
 
     def fingerprint(self) -> str:
+        """Changes when the files do: names a cache of decoded pairs."""
         digest = hashlib.sha256(repr(self.classes).encode())
         for pair in self.pairs:
             for path in (pair.photo, pair.layout):
@@ -104,7 +105,7 @@ class FileDataSet:
 class ToyDataSet:
     """The built-in street scenes, drawn when they are asked for."""
 
-    SIZES: ClassVar = {"train": 1000, "val": 50}
+    SIZES: ClassVar = {"train": 160, "val": 24}
     classes = ClassTable(scenes.NAMES, scenes.PALETTE, tuple(range(len(scenes.NAMES))), (scenes.VOID,))
 
     def __init__(self, split: str):
@@ -123,10 +124,14 @@ class ToyDataSet:
     def load_layout(self, index: int, size: Size, fit: Fit) -> np.ndarray:
         return self.load(index, size, fit)[1]
 
+    def layout_size(self, index: int) -> None:
+        return None
+
     def warning(self) -> str | None:
         return None
 
     def fingerprint(self) -> str:
+        """Names a cache of decoded pairs."""
         return f"toy_{self.split}"
 
 
@@ -150,11 +155,11 @@ class EvenSample:
     def load_layout(self, index: int, size: Size, fit: Fit) -> np.ndarray:
         return self._data.load_layout(self._indices[index], size, fit)
 
+    def layout_size(self, index: int) -> Size | None:
+        return self._data.layout_size(self._indices[index])
+
     def warning(self) -> str | None:
         return self._data.warning()
-
-    def fingerprint(self) -> str:
-        return f"{self._data.fingerprint()}_{len(self)}"
 
 
 def open_data_set(
@@ -173,6 +178,8 @@ def open_data_set(
         UserError: The folder is missing or empty, has no such split, or pairs are incomplete.
     """
     if kind == "toy":
+        if root is not None:
+            raise UsageError(f"the toy data set is built in; leave out the folder {root}")
         if split not in ToyDataSet.SIZES:
             raise UserError(f"the toy data set has the splits train and val, not {split!r}")
         return ToyDataSet(split)
@@ -181,8 +188,11 @@ def open_data_set(
     if not root.is_dir():
         raise UserError(f"no folder {root}")
     kind = kind or find_kind(root)
-    if split not in splits(root, kind):
-        raise UserError(f"{root} has no split {split!r}; it has {', '.join(splits(root, kind)) or 'none'}")
+    found = splits(root, kind)
+    if not found:
+        raise UserError(f"{root} is no data set of the kind {kind}; expected one of\n{EXPECTED_FORMS}")
+    if split not in found:
+        raise UserError(f"{root} has no split {split!r}; it has {', '.join(found)}")
     pairs = _FINDERS[kind](root, split, height, need_photos)
     if not pairs:
         raise UserError(f"no layouts in the split {split!r} of {root}")

@@ -135,7 +135,7 @@ class LayoutReader:
     def __init__(self, classes: ClassTable):
         self.classes = classes
         self._lock = threading.Lock()  # the input pipeline reads in several threads
-        self._files = self._unknown_files = self._unknown_pixels = 0
+        self._unknown: dict[Path, int] = {}  # pixels outside the palette in each colour layout read
         self._example: tuple[Path, Color] | None = None
 
     def read(self, path: Path, size: Size | None = None, fit: Fit = "resize") -> np.ndarray:
@@ -195,22 +195,20 @@ class LayoutReader:
         unknown = layout == 255
         count = int(unknown.sum())
         with self._lock:
-            self._files += 1
-            if count:
-                self._unknown_files += 1
-                self._unknown_pixels += count
-                if self._example is None:
-                    row, column = np.argwhere(unknown)[0]
-                    self._example = path, tuple(np.asarray(image.convert("RGB"))[row, column].tolist())
+            self._unknown[path] = count
+            if count and self._example is None:
+                row, column = np.argwhere(unknown)[0]
+                self._example = path, tuple(np.asarray(image.convert("RGB"))[row, column].tolist())
         return np.where(unknown, np.uint8(self.classes.void), layout) if count else layout
 
     def warning(self) -> str | None:
         """One line that counts the pixels outside the palette in all that was read so far, or None."""
-        if not self._unknown_files:
+        if self._example is None:
             return None
         path, color = self._example
+        counts = list(self._unknown.values())
         return (
-            f"{self._unknown_pixels:,} pixels in {self._unknown_files} of {self._files} colour layouts read "
+            f"{sum(counts):,} pixels in {sum(map(bool, counts))} of {len(counts)} colour layouts read "
             f"have a colour outside the palette and count as void, for example {color} in {path}"
         )
 

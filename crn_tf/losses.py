@@ -66,7 +66,7 @@ def layout_pyramid(layout, errors: Sequence):
     halve = layers.AveragePooling2D(2, padding="same", dtype="float32")
     pyramid = []
     for error in errors:
-        while layout.shape[1] > error.shape[2]:
+        while layout.shape[1] > error.shape[2] or layout.shape[2] > error.shape[3]:
             layout = halve(layout)
         pyramid.append(layout)
     return pyramid

@@ -38,7 +38,8 @@ def build_perceiver(weights: str | Path, pooling: Literal["avg", "max"] = "avg")
     vgg19 = keras.applications.VGG19(include_top=False, weights=None, input_shape=(None, None, 3))
 
     images = keras.Input((None, None, 3), name="images")
-    x = layers.Rescaling(1.0, [-mean for mean in MEAN_RGB], name="minus_mean")(images)
+    # In float32 also under mixed precision: 8 bits of mantissa would round pixels to whole grey levels.
+    x = layers.Rescaling(1.0, [-mean for mean in MEAN_RGB], dtype="float32", name="minus_mean")(images)
     taps = []
     for layer in vgg19.layers[1:]:
         # The release pools with 'same' padding: at odd sizes the last row and column are kept.

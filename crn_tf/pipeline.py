@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from crn_tf.datasets import DataSet
+from crn_tf.datasets import DataSet, FileDataSet, ToyDataSet
 from crn_tf.errors import UserError
 from crn_tf.files import written_aside
 from crn_tf.images import Fit, Size
@@ -105,7 +105,7 @@ class InputPipeline:
 class DecodedCache:
     """A data set whose pairs were decoded and resized once, and are kept as uint8 in two files on disk."""
 
-    def __init__(self, data: DataSet, size: Size, fit: Fit, folder: Path):
+    def __init__(self, data: FileDataSet | ToyDataSet, size: Size, fit: Fit, folder: Path):
         """Open the cache of `data` at `size` in `folder`, and make it first if it is not there.
 
         Raises:
@@ -116,9 +116,13 @@ class DecodedCache:
         name = f"{data.fingerprint()}_{size[0]}x{size[1]}_{fit}"
         self._folder = folder / name
         if not self._folder.is_dir():
-            with written_aside(self._folder) as temporary:
-                temporary.mkdir()
-                self._fill(temporary, size, fit)
+            try:
+                with written_aside(self._folder) as temporary:
+                    temporary.mkdir()
+                    self._fill(temporary, size, fit)
+            except UserError:
+                if not self._folder.is_dir():  # else another run made the same cache meanwhile
+                    raise
 
     def _fill(self, folder: Path, size: Size, fit: Fit) -> None:
         with (
@@ -134,6 +138,7 @@ class DecodedCache:
                     photos.write(photo.tobytes())
                     layouts.write(layout.tobytes())
                     bar.update()
+        (folder / "warning.txt").write_text(self._data.warning() or "", encoding="utf-8")
 
     def __len__(self) -> int:
         return len(self._data)
@@ -149,13 +154,13 @@ class DecodedCache:
 
     def _read(self, file: str, index: int, shape: tuple[int, ...]) -> np.ndarray:
         count = int(np.prod(shape))
-        pixels = np.fromfile(self._folder / file, np.uint8, count, offset=index * count)
-        if pixels.size != count:
-            raise UserError(f"the cache {self._folder} is damaged: remove it, it will be made again")
-        return pixels.reshape(shape)
+        try:
+            return np.fromfile(self._folder / file, np.uint8, count, offset=index * count).reshape(shape)
+        except (OSError, ValueError) as error:  # not there, or too short
+            raise UserError(f"the cache {self._folder} is damaged: remove it, it will be made again") from error
+
+    def layout_size(self, index: int) -> Size | None:
+        return self._data.layout_size(index)
 
     def warning(self) -> str | None:
-        return self._data.warning()
-
-    def fingerprint(self) -> str:
-        return self._data.fingerprint()
+        return (self._folder / "warning.txt").read_text(encoding="utf-8") or None

@@ -5,9 +5,16 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+import tyro
+
+from crn_tf.datasets import Kind
 from crn_tf.errors import UsageError, UserError
+from crn_tf.images import Fit
+
+MAX_DOUBLINGS = 8  # from the first of nine refinement modules to the last
+Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]  # no --no-resume
 
 
 @dataclass(frozen=True)
@@ -17,17 +24,17 @@ class TrainSettings:
     Defaults that are not shown follow the 2017 release's schedule for the resolution.
     """
 
-    res: Literal[256, 512, 1024] = 256
-    """Image height; the width is twice that."""
+    res: Literal[256, 512, 1024] | None = None
+    """Image height, 256 if not given; the width is twice that."""
     size: str | None = None
     """Height and width instead of --res, such as 192x256."""
     base_grid: str | None = None
     """Rows and columns of the first module's grid, such as 3x4; found from the size if not given."""
     data: Path | None = None
     """Folder of the data set."""
-    dataset: Literal["cityscapes", "release", "folder", "toy"] | None = None
+    dataset: Kind | None = None
     """How the data set's files lie; found from the folder's shape if not given."""
-    fit: Literal["resize", "crop"] = "resize"
+    fit: Fit = "resize"
     """Stretch pictures of another aspect ratio, or cut their centre."""
     flip: bool = False
     """Mirror half of the pairs, another half each epoch."""
@@ -61,9 +68,9 @@ class TrainSettings:
     """Decides the first weights and the order of the data."""
     out: Path | None = None
     """Run folder; runs/NAME-SIZE-TIME if not given."""
-    resume: bool = False
+    resume: Switch = False
     """Go on with the run in --out (or the newest) from its last checkpoint; other settings come from there."""
-    demo: bool = False
+    demo: Switch = False
     """A small model on the built-in toy scenes with an untrained perceiver: needs no files."""
     validation_limit: int = 32
     """Validation pairs to measure the loss on, before training and after each epoch."""
@@ -73,7 +80,8 @@ class TrainSettings:
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width in pixels."""
-        return parse_pair(self.size, "--size") if self.size else (self.res, 2 * self.res)
+        height = self.res or 256
+        return parse_pair(self.size, "--size") if self.size else (height, 2 * height)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -88,10 +96,14 @@ class TrainSettings:
         Raises:
             UsageError: They make no sense.
         """
+        if self.res and self.size:
+            raise UsageError(f"--res {self.res} and --size {self.size} both say how large images are: give one")
+        if self.dataset == "toy" and self.data:
+            raise UsageError(f"the toy data set is built in; leave out --data {self.data}")
         height, width = self.image_size
         rows, columns = self.grid
-        modules = max(1, (height // rows).bit_length())
-        if (rows << (modules - 1), columns << (modules - 1)) != (height, width) or modules > 9:
+        doublings = max(1, height // rows).bit_length() - 1
+        if (rows << doublings, columns << doublings) != (height, width) or doublings > MAX_DOUBLINGS:
             raise UsageError(
                 f"{height}x{width} is not a base grid of {rows}x{columns} doubled up to eight times: "
                 "choose another --size or --base-grid"
@@ -105,6 +117,8 @@ class TrainSettings:
             loss=self.loss or ("content" if images == 1 else "best-per-class"),
             loss_weights=self.loss_weights or weights,
             epochs=release["epochs"] if self.epochs is None else self.epochs,
+            res=None,
+            size=f"{height}x{width}",
             base_grid=f"{rows}x{columns}",
         )
         for name in ("images", "epochs", "steps", "batch", "lr", "width", "checkpoint_minutes", "validation_limit"):
@@ -152,14 +166,13 @@ DEMO = TrainSettings(
     dataset="toy",
     images=1,
     vgg_weights="random",
-    epochs=4,
-    batch=2,
+    epochs=3,
     lr=5e-4,
     width=0.125,
 )
 
 # Settings that --resume cannot change: the checkpoint would not fit, or the data order would be another.
-FIXED_AT_START = ("size", "res", "base_grid", "images", "width", "precision", "batch", "seed", "flip", "fit")
+FIXED_AT_START = ("size", "base_grid", "images", "width", "precision", "batch", "seed", "flip", "fit")
 
 
 def parse_pair(text: str, option: str) -> tuple[int, int]:
@@ -181,7 +194,7 @@ def coarsest_grid(height: int, width: int) -> tuple[int, int]:
         UsageError: The size cannot be halved often enough; the message names the nearest one that can.
     """
     rows, columns, doublings = height, width, 0
-    while rows % 2 == 0 and columns % 2 == 0 and min(rows, columns) >= 6 and doublings < 8:
+    while rows % 2 == 0 and columns % 2 == 0 and min(rows, columns) >= 6 and doublings < MAX_DOUBLINGS:
         rows, columns, doublings = rows // 2, columns // 2, doublings + 1
     if min(rows, columns) > 8:  # features could not see across the image: global coordination needs a small grid
         shrink = min(1, 2048 / min(height, width))  # eight doublings of 8 rows

@@ -19,18 +19,18 @@ class Column:
     pictures: Sequence[np.ndarray]
 
 
-def tile_size(height: int, width: int, tile_width: int = TILE_WIDTH) -> tuple[int, int]:
+def tile_size(height: int, width: int) -> tuple[int, int]:
     """Height and width at which a sheet shows pictures of a size."""
-    return round(height * min(1, tile_width / width)), min(width, tile_width)
+    return round(height * min(1, TILE_WIDTH / width)), min(width, TILE_WIDTH)
 
 
-def draw_sheet(columns: Sequence[Column], tile_width: int = TILE_WIDTH) -> np.ndarray:
-    """Draw pictures in columns, row by row, scaled down to `tile_width` if they are wider.
+def draw_sheet(columns: Sequence[Column]) -> np.ndarray:
+    """Draw pictures in columns, row by row, scaled down to `TILE_WIDTH` if they are wider.
 
     Returns:
         uint8 [height, width, 3].
     """
-    tile = tile_size(*columns[0].pictures[0].shape[:2], tile_width)
+    tile = tile_size(*columns[0].pictures[0].shape[:2])
     below_right = _corner(len(columns[0].pictures), len(columns), tile)
     sheet = Image.new("RGB", (below_right[1] - _GAP, below_right[0] - _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -56,7 +56,7 @@ def _corner(row: int, column: int, tile: tuple[int, int]) -> tuple[int, int]:
     return _HEADING + row * (tile[0] + _GAP), column * (tile[1] + _GAP)
 
 
-def collection_columns(images: np.ndarray, heading: str = "synthesized") -> list[Column]:
+def collection_columns(images: np.ndarray) -> list[Column]:
     """Columns for the k images of each layout: uint8 [N, k, H, W, 3]."""
     count = images.shape[1]
-    return [Column(heading if count == 1 else f"{heading} {u + 1}", images[:, u]) for u in range(count)]
+    return [Column("synthesized" if count == 1 else f"synthesized {u}", images[:, u]) for u in range(count)]

@@ -7,20 +7,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 from tqdm import tqdm
 
 from crn_tf import sheets
 from crn_tf.checkpoints import ModelDescription, RunFolder, named, save_weights
 from crn_tf.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
 from crn_tf.errors import UserError
-from crn_tf.files import make_folder, write_text
-from crn_tf.images import write_image
+from crn_tf.images import read_image, write_image
 from crn_tf.layouts import colorize
 from crn_tf.losses import LOSS_WEIGHTS
 from crn_tf.perceiver import TAP_NAMES, build_perceiver
@@ -31,20 +28,24 @@ from crn_tf.trainer import Trainer
 
 SAMPLES = 4  # rows of a sample sheet
 LOG_STEPS = 10  # TensorBoard gets the mean over so many steps
-STAGES = 3  # columns of synthesized images in the picture of the whole run
+STAGES = 4  # columns of synthesized images in the picture of the whole run
 PRECISION_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+
+class SpoiledWeightsError(UserError):
+    """The loss or the weights are no longer numbers: there is nothing worth saving."""
 
 
 class TrainingRun:
     """Everything a run needs, and where it stands."""
 
-    def __init__(self, settings: TrainSettings, folder: RunFolder, perceiver_weights: str | Path):
+    def __init__(self, settings: TrainSettings, folder: RunFolder):
         """Open the data, build the networks and, if the run has a checkpoint, load it.
 
         Args:
-            settings: Resolved settings.
-            folder: Where the run is kept. If it has settings already, the run goes on from its last checkpoint.
-            perceiver_weights: As `build_perceiver` takes them.
+            settings: Resolved settings, with the perceiver's weights.
+            folder: Where the run is kept. If it has settings already, the run goes on from its last checkpoint, or
+                from the beginning if it did not get as far as one.
 
         Raises:
             UserError: Data, weights or checkpoint cannot be used.
@@ -61,15 +62,17 @@ class TrainingRun:
             difference = folder.description().difference(self.description)
             if difference:
                 raise UserError(f"the run {folder.path} is of another model: now {difference}")
-        perceiver = build_perceiver(perceiver_weights, settings.vgg_pool)
+            folder.check_data(self.pipeline.data)
+        perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
         generator = self.description.build()
         self.trainer = Trainer(generator, perceiver, settings.loss, LOSS_WEIGHTS[settings.loss_weights], settings.lr)
-        self.step = folder.restore(self._variables()) if resumed else 0
+        self.step = folder.restore(self._variables()) if folder.checkpoints() else 0
         self.trainer.optimizer.learning_rate = settings.lr  # a resumed run may have been given another
         self._synthesizer = Synthesizer(generator)
         epochs_end = settings.epochs * self.pipeline.steps_per_epoch
         self.last_step = min(epochs_end, settings.steps or epochs_end)
         self._stop_requested = False
+        self._warnings: set[str] = set()
         self._saved_step, self._saved_time = self.step, time.monotonic()
 
     def _open_data(self) -> None:
@@ -100,26 +103,27 @@ class TrainingRun:
             Whether the run is complete; False after Ctrl-C.
 
         Raises:
-            UserError: The data, the disk or the loss went wrong. The last checkpoint stays.
+            UserError: The data, the disk or the loss went wrong. What was learned until then is saved, unless it is
+                spoiled; the last checkpoint stays.
         """
-        self._prepare_folder()
+        self.folder.prepare(self.settings.to_json(), self.description, self.pipeline.data)
         self._logs = tf.summary.create_file_writer(str(self.folder.logs))
-        if self.step == 0:
-            self._show_epoch(0, None)
         with self._stopping_between_steps():
-            while self.step < self.last_step and not self._stop_requested:
-                self._run_epoch()
-        if self._saved_step < self.step or not self.folder.checkpoints():
+            try:
+                if self.step == 0:
+                    self._show_epoch(0, None)
+                while self.step < self.last_step and not self._stop_requested:
+                    self._run_epoch()
+            except SpoiledWeightsError:
+                raise
+            except UserError:  # a data file, say: the weights are good
+                self._save()
+                raise
             self._save()
-        save_weights(self.folder.weights, self.trainer.generator, self.description)
-        write_image(self.folder.path / "stages.png", self._draw_stages())
+            save_weights(self.folder.weights, self.trainer.generator, self.description)
+            self._write_stages()
         self._logs.close()
-        return not self._stop_requested
-
-    def _prepare_folder(self) -> None:
-        make_folder(self.folder.path)
-        write_text(self.folder.settings, self.settings.to_json())
-        write_text(self.folder.model, self.description.to_json())
+        return self.step >= self.last_step
 
     def _run_epoch(self) -> None:
         """Train to the end of the current epoch, from wherever in it the run stands."""
@@ -148,7 +152,7 @@ class TrainingRun:
                     rate = len(window) * batch / (time.monotonic() - since)
                     self._log("train", np.mean(window, axis=0), images_per_second=rate)
                     window, since = [], time.monotonic()
-                if self._stop_requested:
+                if self._stop_requested and self.step < last:
                     return
                 if time.monotonic() - self._saved_time > 60 * self.settings.checkpoint_minutes:
                     self._save()
@@ -158,16 +162,28 @@ class TrainingRun:
         """The loss, if it is a number.
 
         Raises:
-            UserError: It is not: the weights are spoiled, so nothing is saved.
+            SpoiledWeightsError: It is not.
         """
-        if math.isfinite(loss):
-            return loss
+        if not math.isfinite(loss):
+            raise self._spoiled(f"the loss became {loss} at step {self.step + 1}")
+        return loss
+
+    def _spoiled(self, what: str) -> SpoiledWeightsError:
         checkpoints = self.folder.checkpoints()
         kept = f"{checkpoints[-1]} is the last checkpoint" if checkpoints else "there is no checkpoint yet"
-        lower = "--lr" if self.settings.precision == "float32" else "--lr or --precision float32"
-        raise UserError(f"the loss became {loss} at step {self.step + 1}; {kept}: try a lower {lower}")
+        advice = "a lower --lr" if self.settings.precision == "float32" else "a lower --lr, or --precision float32"
+        return SpoiledWeightsError(f"{what}; {kept}: try {advice}")
 
     def _save(self) -> None:
+        """Save a checkpoint, if there is something new and good to save.
+
+        Raises:
+            SpoiledWeightsError: The last step's update was too large.
+        """
+        if self.step == self._saved_step and self.folder.checkpoints():
+            return
+        if not all(tf.reduce_all(tf.math.is_finite(v.value)) for v in self.trainer.generator.variables):
+            raise self._spoiled(f"weights became infinite at step {self.step}")
         self.folder.save(self.step, self._variables())
         self._saved_step, self._saved_time = self.step, time.monotonic()
 
@@ -193,19 +209,28 @@ class TrainingRun:
         if train_loss is not None:
             texts.append(f"loss {train_loss:.3f}")
         if self.validation:
-            count = len(self.validation.data)
-            terms = [self.trainer.evaluate(*pair)[1].numpy() for pair in self.validation.batches(0, count)]
-            self._log("validation", np.mean(terms, axis=0))
-            texts.append(f"validation loss {np.sum(np.mean(terms, axis=0)):.3f} ({count} pairs)")
+            terms = self._validate()
+            texts.append(f"validation loss {terms.sum():.3f} ({len(self.validation.data)} pairs)")
         sheet = self._draw_samples()
         path = self.folder.samples / f"epoch_{epoch:04d}.png"
         write_image(path, sheet)
         with self._logs.as_default():
             tf.summary.image("samples", sheet[None], self.step)
-        warning = self.pipeline.data.warning()
-        if warning and epoch == 1:
-            tqdm.write(f"warning: {warning}", file=sys.stderr)
         tqdm.write(f"{' '.join(texts)}; {path}")
+        for pipeline in filter(None, (self.pipeline, self.validation)):
+            warning = pipeline.data.warning()
+            if warning and warning not in self._warnings:  # another one if there are more files in its count now
+                self._warnings.add(warning)
+                tqdm.write(f"warning: {warning}", file=sys.stderr)
+
+    def _validate(self) -> np.ndarray:
+        """Each tap's part of the loss on validation pairs, logged."""
+        count = len(self.validation.data)
+        pairs = tqdm(self.validation.batches(0, count), "validation", count, leave=False, unit="pair", delay=2)
+        terms = np.mean([self.trainer.evaluate(*pair)[1].numpy() for pair in pairs], axis=0)
+        self._checked(float(terms.sum()))
+        self._log("validation", terms)
+        return terms
 
     def _draw_samples(self) -> np.ndarray:
         """A sheet of some validation pairs: layout, photograph, the k images."""
@@ -221,18 +246,21 @@ class TrainingRun:
             ]
         )
 
-    def _draw_stages(self) -> np.ndarray:
-        """The run in one picture: layout, synthesized at several epochs, photograph."""
-        paths = sorted(self.folder.samples.glob("epoch_????.png"))
+    def _write_stages(self) -> None:
+        """Write the run in one picture: layout, synthesized at several epochs, photograph."""
+        paths = sorted(self.folder.samples.glob("epoch_*.png"), key=lambda path: int(path.stem[6:]))
+        if not paths:  # stopped before the first, or removed
+            return
         chosen = [paths[i] for i in sorted({round(i) for i in np.linspace(0, len(paths) - 1, STAGES)})]
-        stages = {path: np.asarray(Image.open(path)) for path in chosen}
+        stages = {path: np.asarray(read_image(path)) for path in chosen}
 
         def column(heading: str, sheet: np.ndarray, number: int) -> sheets.Column:
             return sheets.Column(heading, sheets.tiles(sheet, number, self.settings.image_size))
 
         last = stages[chosen[-1]]
-        synthesized = [column(f"epoch {int(path.stem[-4:])}", sheet, 2) for path, sheet in stages.items()]
-        return sheets.draw_sheet([column("layout", last, 0), *synthesized, column("photograph", last, 1)])
+        synthesized = [column(f"epoch {int(path.stem[6:])}", sheet, 2) for path, sheet in stages.items()]
+        columns = [column("layout", last, 0), *synthesized, column("photograph", last, 1)]
+        write_image(self.folder.stages, sheets.draw_sheet(columns))
 
     def _log(self, part: str, terms: np.ndarray, **scalars: float) -> None:
         """Write the loss, each tap's part of it, and other numbers to TensorBoard."""

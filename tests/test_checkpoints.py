@@ -148,6 +148,13 @@ def test_a_damaged_checkpoint_is_noticed(run, generator, damage):
         run.restore(named(generator))
 
 
+def test_a_damaged_checkpoint_names_the_one_before(run, generator):
+    newest = run.save(5, named(generator))
+    (newest / "state.index").unlink()
+    with pytest.raises(UserError, match=r"step_00000005: .*; if it is damaged, remove it to go on from step_00000003"):
+        run.restore(named(generator))
+
+
 def test_a_folder_without_a_model_is_no_run(tmp_path):
     with pytest.raises(UserError, match=r"no .*model.json: .* is not a run folder of train.py"):
         load_generator(tmp_path)

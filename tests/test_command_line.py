@@ -88,7 +88,7 @@ def test_the_demo_and_then_test_without_arguments(call, tmp_path):
     code, output, errors = call("train.py", "--demo", "--size", "32x64", "--steps", "3", "--width", "0.02")
     assert code == 0, errors
     run = next((tmp_path / "runs").iterdir())
-    assert run.name.startswith("toy-32x64-")
+    assert run.name.startswith("demo-32x64-")
     assert f"{run.relative_to(tmp_path)}/stages.png" in output
     code, output, errors = call("test.py", "--limit", "3")
     assert code == 0, errors
@@ -126,6 +126,38 @@ def test_resume_goes_on_with_the_runs_own_settings(call, folder_data, tmp_path):
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir() if path.name.endswith("4")]
     message = the_error(call("train.py", "--resume", "--out", "run", "--width", "0.5"), 2)
     assert "--width of run is 0.02 and cannot be changed" in message
+
+
+def test_the_same_command_with_resume_goes_on(call, folder_data, tmp_path):
+    train_tiny(call, folder_data, "--images", 1, "--flip")
+    code, output, errors = call("train.py", "--data", folder_data, *TINY, "--images", 1, "--flip", "--resume")
+    assert code == 0, errors
+    assert "steps 2 to 2 in run" in output
+    message = the_error(call("train.py", "--resume", "--out", "run", "--no-flip"), 2)
+    assert "--flip of run is True and cannot be changed" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--res", 256, "--size", "192x256"], "give one"),
+        (["--dataset", "toy", "--data", "x"], "leave out --data x"),
+        (["--demo", "--data", "x"], "leave out --resume and --data"),
+        (["--demo", "--resume"], "leave out --resume and --data"),
+        (["--demo", "--size", "100"], "--size must be like 192x256"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(call, arguments, words):
+    assert words in the_error(call("train.py", *arguments), 2)
+
+
+def test_no_image_is_written_over_a_layout(call, folder_data):
+    train_tiny(call, folder_data, "--images", 1)
+    layout = folder_data / "labels/val/0.png"
+    before = layout.read_bytes()
+    message = the_error(call("test.py", "--weights", "run", "--layouts", layout, "--out", layout.parent), 2)
+    assert "0.png would be written over another file" in message
+    assert layout.read_bytes() == before
 
 
 def test_a_run_folder_is_not_overwritten(call, folder_data):

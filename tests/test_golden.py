@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from crn_tf import LOSS_WEIGHTS, best_per_class_loss, build_generator, build_perceiver, tap_error
+from crn_tf import LOSS_WEIGHTS, Trainer, best_per_class_loss, build_generator, build_perceiver, tap_error
 from crn_tf.layouts import CITYSCAPES, LayoutReader
 from crn_tf.losses import class_errors, layout_pyramid
 from tests.conftest import GOLDEN
@@ -53,6 +53,8 @@ def test_nine_images_at_256p_with_loss_and_gradients(shared, standin):
         assert relative_error(errors[0], golden[f"p{tap}"]) < 1e-4
     assert relative_error(loss, golden["loss"][0]) < 1e-4
     assert relative_error(np.sum(terms), golden["loss"][0]) < 1e-4
+    trainer = Trainer(generator, perceiver, "best-per-class", WEIGHTS)
+    assert relative_error(trainer.evaluate(golden["photo"][None], ids[None])[0], golden["loss"][0]) < 1e-4
 
     compared = 0
     for variable, gradient in zip(generator.trainable_variables, gradients, strict=True):

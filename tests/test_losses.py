@@ -61,6 +61,12 @@ def test_layout_pyramid_keeps_each_classes_area(taps):
     np.testing.assert_allclose(np.mean(pyramid[2], (1, 2)), taps[2].mean((1, 2)), rtol=1e-5)
 
 
+def test_layout_pyramid_follows_taps_that_one_axis_is_too_short_for():
+    layout = np.ones((1, 8, 32, 2), "float32")
+    pyramid = layout_pyramid(layout, [np.zeros((1, 1, *size)) for size in ((8, 32), (1, 4), (1, 2))])
+    assert [level.shape[1:3] for level in pyramid] == [(8, 32), (1, 4), (1, 2)]
+
+
 def test_content_loss_is_equation_1(taps):
     loss, terms = content_loss(errors_of(taps), WEIGHTS)
     np.testing.assert_allclose(loss, by_loop(taps, False).mean(), rtol=1e-5)

@@ -84,6 +84,14 @@ def test_average_pooling_replaces_maximum_pooling(keras_file, photos):
     assert np.abs(average[1] - maximum[1]).max() > 1
 
 
+def test_mixed_precision_subtracts_the_mean_exactly(float32_policy):
+    photos = np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 3)).astype("float32")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    perceiver = build_perceiver("random")
+    difference = keras.Model(perceiver.input, perceiver.get_layer("minus_mean").output)(photos)
+    np.testing.assert_allclose(difference, photos - np.float32([123.68, 116.779, 103.939]), atol=1e-4)
+
+
 def test_it_ends_at_conv5_2_and_is_frozen():
     perceiver = build_perceiver("random")
     assert perceiver.layers[-1].name == "block5_conv2"

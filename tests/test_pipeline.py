@@ -139,6 +139,24 @@ def test_the_cache_is_made_again_when_a_file_changed(folder_data, tmp_path):
     assert (first_pixel() != before).any()
 
 
+def test_the_cache_remembers_what_was_odd_about_the_files(tmp_path):
+    data = Numbered(2)
+    data.warning = lambda: "3 pixels"
+    DecodedCache(data, (4, 6), "resize", tmp_path)
+    assert DecodedCache(Numbered(2), (4, 6), "resize", tmp_path).warning() == "3 pixels"
+
+
+def test_two_runs_may_make_the_same_cache_at_once(tmp_path):
+    class Overtaken(Numbered):
+        def load(self, index, size, fit):
+            if index == 1:
+                DecodedCache(Numbered(2), size, fit, tmp_path)
+            return super().load(index, size, fit)
+
+    cached = DecodedCache(Overtaken(2), (4, 6), "resize", tmp_path)
+    np.testing.assert_array_equal(cached.load_layout(1, (4, 6), "resize"), Numbered(2).load(1, (4, 6), None)[1])
+
+
 def test_a_cache_that_fails_half_way_leaves_nothing(folder_data, tmp_path):
     (folder_data / "labels/train/3.png").unlink()
     (folder_data / "labels/train/3.png").write_bytes(b"")

@@ -52,6 +52,22 @@ def test_a_step_is_adam_on_the_content_loss(perceiver, batch):
         np.testing.assert_allclose((after - before)[clear], -1e-3 * np.sign(gradient)[clear], rtol=2e-2)
 
 
+def test_the_images_of_a_collection_are_compared_with_their_own_photograph(perceiver, batch):
+    subject = trainer(perceiver, "best-image", images=3)
+    collections = subject.generator(tf.one_hot(batch[1], 4)).numpy()
+    photos = batch[0].numpy().astype("float32")
+    best = []
+    for photo, collection in zip(photos, collections, strict=True):
+        reference = [photo[None], *perceiver(photo[None])]
+        losses = []
+        for image in collection:
+            taps = [image[None], *perceiver(image[None])]
+            losses.append(sum(np.abs(np.asarray(a) - b).mean() for a, b in zip(reference, taps, strict=True)))
+        assert np.ptp(losses) > 0.01 * np.min(losses)  # the images differ, so a mix-up would show
+        best.append(min(losses))
+    assert float(subject.evaluate(*batch)[0]) == pytest.approx(np.mean(best), rel=1e-4)
+
+
 @pytest.mark.parametrize(("loss", "images"), [("content", 1), ("best-image", 3), ("best-per-class", 3)])
 def test_training_on_one_batch_brings_every_loss_down(perceiver, batch, loss, images):
     subject = trainer(perceiver, loss, images)

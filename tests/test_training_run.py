@@ -23,7 +23,7 @@ def settings(folder_data):
 
 
 def start(settings, path) -> TrainingRun:
-    return TrainingRun(settings, RunFolder(path), "random")
+    return TrainingRun(settings, RunFolder(path))
 
 
 def logged(folder: Path) -> dict[str, dict[int, float]]:
@@ -104,8 +104,63 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(setting
     with pytest.raises(UserError, match=words):
         run.run()
     assert [path.name for path in run.folder.checkpoints()] == ["step_00000002"]
+    assert not list((tmp_path / "run/checkpoints").glob(".*"))
     generator, _ = load_generator(tmp_path / "run")
     assert all(np.isfinite(weights).all() for weights in generator.get_weights())
+
+
+def test_weights_spoiled_by_the_last_update_are_not_saved(settings, tmp_path):
+    run = start(dataclasses.replace(settings, steps=1), tmp_path / "run")
+    run.trainer.optimizer.learning_rate = np.inf
+    with pytest.raises(UserError, match=r"became (nan|infinite) at step \d; there is no checkpoint yet"):
+        run.run()
+    assert run.folder.checkpoints() == []
+    assert not run.folder.weights.exists()
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_starts_again(settings, tmp_path, monkeypatch):
+    whole = start(dataclasses.replace(settings, steps=2), tmp_path / "whole")
+    whole.run()
+    killed = start(dataclasses.replace(settings, steps=2), tmp_path / "run")
+    monkeypatch.setattr(killed, "_run_epoch", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        killed.run()
+    again = start(dataclasses.replace(settings, steps=2), tmp_path / "run")
+    assert again.step == 0
+    assert again.run()
+    for a, b in zip(whole.trainer.generator.get_weights(), again.trainer.generator.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_a_file_that_breaks_during_training_costs_no_steps(settings, tmp_path):
+    run = start(settings, tmp_path / "run")
+    fourth = int(run.pipeline._epoch_order(0)[0][3])
+    (settings.data / f"photos/train/{fourth}.png").write_bytes(b"")
+    with pytest.raises(UserError, match=rf"photos/train/{fourth}.png"):
+        run.run()
+    assert [path.name for path in run.folder.checkpoints()] == ["step_00000003"]
+
+
+def test_data_that_changed_are_not_gone_on_with(settings, folder_data, tmp_path):
+    start(dataclasses.replace(settings, steps=1), tmp_path / "run").run()
+    for part in ("photos", "labels"):
+        (folder_data / part / "train/4.png").unlink()
+    with pytest.raises(UserError, match="was started on 5 pairs, now there are 4"):
+        start(settings, tmp_path / "run")
+
+
+def test_ctrl_c_during_the_last_step_completes_the_run(settings, tmp_path, monkeypatch):
+    run = start(dataclasses.replace(settings, steps=5), tmp_path / "run")
+    step = run.trainer.train_step
+
+    def interrupted_step(*batch):
+        if run.step == 4:
+            signal.raise_signal(signal.SIGINT)
+        return step(*batch)
+
+    monkeypatch.setattr(run.trainer, "train_step", interrupted_step)
+    assert run.run()
+    assert (tmp_path / "run/samples/epoch_0001.png").exists()
 
 
 def test_checkpoints_are_saved_while_it_runs(settings, tmp_path):
@@ -139,8 +194,9 @@ def test_colours_outside_the_palette_are_counted_in_one_warning(settings, folder
         Image.fromarray(colors[np.asarray(Image.open(path))]).save(path)
     start(settings, tmp_path / "run").run()
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning:" in line]
-    assert len(warnings) == 1
-    assert "in 5 of 5 colour layouts" in warnings[0] and "(9, 9, 9)" in warnings[0]
+    assert len(warnings) == 2  # one for the validation pairs, one for the training pairs
+    unknown = sum((np.asarray(Image.open(p)) == 9).all(-1).sum() for p in (folder_data / "labels/train").iterdir())
+    assert f"{unknown:,} pixels in 5 of 5 colour layouts" in warnings[1] and "(9, 9, 9)" in warnings[1]
 
 
 def test_the_cache_trains_the_same(settings, tmp_path):
