@@ -180,7 +180,7 @@ class TrainingRun:
         Raises:
             SpoiledWeightsError: The last step's update was too large.
         """
-        if self.step == self._saved_step and self.folder.checkpoints():
+        if self.step == self._saved_step:
             return
         if not all(tf.reduce_all(tf.math.is_finite(v.value)) for v in self.trainer.generator.variables):
             raise self._spoiled(f"weights became infinite at step {self.step}")

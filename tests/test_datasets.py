@@ -130,7 +130,7 @@ def test_ones_own_folder_pairs_by_name(folder):
 
 def test_toy_needs_no_folder_and_its_splits_differ():
     train, val = (open_data_set(None, "toy", split, 256) for split in ("train", "val"))
-    assert (len(train), len(val)) == (1000, 50) and names(val)[:2] == ["toy_val_0000", "toy_val_0001"]
+    assert (len(train), len(val)) == (160, 24) and names(val)[:2] == ["toy_val_0000", "toy_val_0001"]
     (first, ids), (again, _), (other, _) = (d.load(3, (32, 64), "resize") for d in (train, train, val))
     assert first.shape == (32, 64, 3) and ids.shape == (32, 64) and ids.max() <= train.classes.void
     np.testing.assert_array_equal(first, again)
@@ -176,7 +176,7 @@ def test_an_empty_split_is_reported(folder, tmp_path):
     (folder / "labels" / "empty").mkdir()
     with pytest.raises(UserError, match=f"no layouts in the split 'empty' of {folder}"):
         open_data_set(folder, None, "empty", 256)
-    with pytest.raises(UserError, match="no Label256Full, Label512Full or Label1024Full in"):
+    with pytest.raises(UserError, match="is no data set of the kind release; expected one of"):
         open_data_set(tmp_path, "release", "train", 256)
 
 
@@ -267,14 +267,13 @@ def test_the_fingerprint_changes_with_files_and_classes_only(folder):
 # --- samples and loose layouts
 
 
-@pytest.mark.parametrize(("count", "expected"), [(1, [0]), (4, [0, 250, 500, 750]), (3, [0, 333, 666])])
+@pytest.mark.parametrize(("count", "expected"), [(1, [0]), (4, [0, 40, 80, 120]), (3, [0, 53, 106])])
 def test_a_sample_is_spread_evenly(count, expected):
     toy = open_data_set(None, "toy", "train", 256)
     sample = EvenSample(toy, count)
     assert names(sample) == [f"toy_train_{i:04}" for i in expected]
     last, same = sample.load_layout(count - 1, SIZE, "crop"), toy.load_layout(expected[-1], SIZE, "crop")
     np.testing.assert_array_equal(last, same)
-    assert sample.fingerprint() != toy.fingerprint()
 
 
 def test_a_sample_of_more_than_there_are_is_everything(folder):
@@ -333,5 +332,5 @@ def test_the_releases_own_layouts_are_the_validation_split(shared):
         open_data_set(root, None, "val", 512)
     data = open_data_set(root, None, "val", 512, need_photos=False)
     assert len(data) == 6 and names(data)[0] == "00100027" and data.layout_size(0) == (512, 1024)
-    with pytest.raises(UserError, match="no layouts in the split 'train'"):
+    with pytest.raises(UserError, match="has no split 'train'; it has val"):
         open_data_set(root, None, "train", 512, need_photos=False)

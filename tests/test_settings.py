@@ -35,7 +35,7 @@ def test_other_sizes_take_the_schedule_of_the_next_height(size, weights):
 
 def test_what_is_given_is_kept():
     settings = TrainSettings(images=4, loss="best-image", loss_weights="release-gta", epochs=7, base_grid="8x16")
-    assert settings.resolved() == settings
+    assert settings.resolved() == dataclasses.replace(settings, size="256x512")
 
 
 def test_several_images_are_compared_per_class_and_one_as_a_whole():

@@ -93,15 +93,13 @@ def test_the_perceiver_stays_as_it_is(perceiver, batch):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize(
-    ("precision", "steps"), [("bfloat16", 20), pytest.param("float16", 8, marks=pytest.mark.slow)]
-)
-def test_mixed_precision_starts_at_the_same_loss_and_learns(float32_policy, perceiver, batch, precision, steps):
+@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
+def test_mixed_precision_starts_at_the_same_loss_and_learns(float32_policy, perceiver, batch, precision):
     exact = trainer(perceiver)
     exact_loss = float(exact.evaluate(*batch)[0])
     keras.config.set_dtype_policy(PRECISION_POLICIES[precision])
     subject = trainer(build_perceiver("random"))
     assert {variable.dtype for variable in subject.generator.variables} == {"float32"}
-    losses = [float(subject.train_step(*batch)[0]) for _ in range(steps)]
+    losses = [float(subject.train_step(*batch)[0]) for _ in range(20)]
     assert losses[0] == pytest.approx(exact_loss, rel=0.02)
-    assert losses[-1] < 0.95 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
