@@ -14,10 +14,12 @@ from tests.release_recipe import assign_recipe, reds_greens_blues, release_name
 WEIGHTS = LOSS_WEIGHTS["release-256p"]
 
 
-def relative_error(found, expected) -> float:
-    """L2 norm of the difference over that of the expected values."""
+def relative_error(name, found, expected) -> float:
+    """L2 norm of the difference over that of the expected values; printed, for `pytest -s`."""
     found, expected = np.asarray(found, "float64"), np.asarray(expected, "float64")
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+    error = float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+    print(f"{name:40} relative error {error:.1e}")
+    return error
 
 
 @pytest.mark.slow
@@ -46,15 +48,16 @@ def test_nine_images_at_256p_with_loss_and_gradients(shared, standin):
 
     images, by_class, loss, terms, gradients = compute()
     images = np.asarray(images)[0]
-    assert relative_error(images[:, ::4, ::4], golden["output_strided"]) < 1e-4
-    assert relative_error(images.mean((1, 2)), golden["output_mean"]) < 1e-4
-    assert relative_error(images.std((1, 2)), golden["output_std"]) < 1e-4
+    assert relative_error("output", images[:, ::4, ::4], golden["output_strided"]) < 1e-4
+    assert relative_error("output mean", images.mean((1, 2)), golden["output_mean"]) < 1e-4
+    assert relative_error("output deviation", images.std((1, 2)), golden["output_std"]) < 1e-4
     for tap, errors in enumerate(by_class):
-        assert relative_error(errors[0], golden[f"p{tap}"]) < 1e-4
-    assert relative_error(loss, float(golden["loss"])) < 1e-4
-    assert relative_error(np.sum(terms), float(golden["loss"])) < 1e-4
+        assert relative_error(f"p{tap}", errors[0], golden[f"p{tap}"]) < 1e-4
+    assert relative_error("loss", loss, float(golden["loss"])) < 1e-4
+    assert relative_error("sum of terms", np.sum(terms), float(golden["loss"])) < 1e-4
     trainer = Trainer(generator, perceiver, "best-per-class", WEIGHTS)
-    assert relative_error(trainer.evaluate(golden["photo"][None], ids[None])[0], float(golden["loss"])) < 1e-4
+    evaluated = trainer.evaluate(golden["photo"][None], ids[None])[0]
+    assert relative_error("loss by the trainer", evaluated, float(golden["loss"])) < 1e-4
 
     compared = 0
     for variable, gradient in zip(generator.trainable_variables, gradients, strict=True):
@@ -63,10 +66,10 @@ def test_nine_images_at_256p_with_loss_and_gradients(shared, standin):
             continue
         compared += 1
         gradient = np.asarray(gradient)
-        assert relative_error(np.linalg.norm(gradient), golden[f"gradnorm:{name}"]) < 1e-3
+        assert relative_error(f"gradnorm {name}", np.linalg.norm(gradient), golden[f"gradnorm:{name}"]) < 1e-3
         expected = golden[f"grad:{name}"]
         if "conv100" in name:
             expected = reds_greens_blues(expected)
         sample = gradient if gradient.shape == expected.shape else gradient.ravel()[::97]
-        assert relative_error(sample, expected) < 1e-3
+        assert relative_error(f"grad {name}", sample, expected) < 1e-3
     assert compared == 4
