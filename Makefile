@@ -1,12 +1,16 @@
 # make demo    train a small model on toy scenes and synthesize with it: no files needed, about five minutes
 # make test    lint and test
+# make parity  compare the normalization with tensorflow-addons, in a second virtual environment
 # make clean   remove the virtual environment and what the demo made
 
 PYTHON ?= python3
 VENV ?= .venv
+TFA_PYTHON ?= python3.11
+TFA_VENV ?= .venv-tfa
+TFA_GOLDEN := tests/golden/tfa_group_normalization.npz
 PYTEST_FLAGS ?=
 
-.PHONY: demo test lint install install-dev clean
+.PHONY: demo test lint parity install install-dev clean
 
 demo: RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 demo: $(VENV)/installed
@@ -19,6 +23,15 @@ test: lint
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
+
+# Three fresh random inputs, and the golden file's own, whose results are computed and written again.
+parity: $(VENV)/installed $(TFA_VENV)/installed
+	for seed in $$(od -An -N6 -tu2 /dev/urandom); do \
+		$(TFA_VENV)/bin/python tests/parity/addons_normalization.py $$seed $(TFA_VENV)/seed_$$seed.npz || exit 1; done
+	$(TFA_VENV)/bin/python tests/parity/addons_normalization.py $(TFA_GOLDEN) $(TFA_VENV)/golden.npz
+	$(VENV)/bin/python tests/parity/compare_normalization.py $(TFA_VENV)/*.npz
+	mv $(TFA_VENV)/golden.npz $(TFA_GOLDEN)
+	rm $(TFA_VENV)/seed_*.npz
 
 install: $(VENV)/installed
 
@@ -35,5 +48,10 @@ $(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt --requirement requirements-dev.txt
 	@touch $@
 
+$(TFA_VENV)/installed: requirements-tfa.txt
+	$(TFA_PYTHON) -m venv $(TFA_VENV)
+	$(TFA_VENV)/bin/python -m pip install --quiet --requirement requirements-tfa.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV) runs/demo-* results/demo
+	rm -rf $(VENV) $(TFA_VENV) runs/demo-* results/demo

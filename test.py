@@ -66,7 +66,8 @@ def main() -> None:
     make_folder(settings.out)
 
     start_tensorflow()  # only now: it takes seconds
-    from crn_tf.checkpoints import RunFolder, load_generator, newest_run
+    from crn_tf.checkpoints import RunFolder, newest_run
+    from crn_tf.loading import load_generator
     from crn_tf.synthesizer import Synthesizer
 
     weights = settings.weights or newest_run().path

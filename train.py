@@ -38,6 +38,9 @@ def main() -> int:
         f"{run.trainer.generator.count_params():,} parameters\n"
         f"steps {run.step} to {run.last_step} in {folder.path}; watch: tensorboard --logdir {folder.logs}"
     )
+    if settings.train_modules:
+        trained = sum(variable.numpy().size for variable in run.trainer.generator.trainable_variables)
+        print(f"training only modules {settings.train_modules}: {trained:,} parameters")
     complete = run.run()
     print(f"{'done' if complete else 'stopped'} at step {run.step}: {folder.stages}")
     if not complete:

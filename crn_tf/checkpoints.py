@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from crn_tf.layouts import ClassTable
 KEPT_CHECKPOINTS = 2
 WEIGHTS_NAME = "generator.weights.h5"
 _STATE = "state"  # prefix of the files in a checkpoint's folder
-_ATTRIBUTE = "crn_model"  # of a weights file: the description as JSON
+DESCRIPTION_ATTRIBUTE = "crn_model"  # of a weights file: the description as JSON
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class RunFolder:
         self.model = path / "model.json"
         self.logs = path / "logs"
         self.samples = path / "samples"
+        self.loss_weights = path / "loss_weights.json"
         self.stages = path / "stages.png"
         self.weights = path / WEIGHTS_NAME
         self._data = path / "data.json"
@@ -198,7 +201,7 @@ def write_variables(prefix: Path, variables: dict[str, keras.Variable]) -> None:
             prefix=str(prefix), tensor_names=list(variables), shape_and_slices=[""] * len(values), tensors=values
         )
     except tf.errors.OpError as error:
-        raise UserError(f"cannot write the checkpoint {prefix.parent}: {_first_line(error)}") from error
+        raise UserError(f"cannot write the checkpoint {prefix.parent}: {first_line(error)}") from error
 
 
 def read_variables(prefix: Path, variables: dict[str, keras.Variable]) -> None:
@@ -207,7 +210,7 @@ def read_variables(prefix: Path, variables: dict[str, keras.Variable]) -> None:
     Raises:
         UserError: The file is missing or damaged, or a variable is missing or of another shape.
     """
-    try:
+    with reading(prefix.parent):
         reader = tf.train.load_checkpoint(str(prefix))
         shapes = reader.get_variable_to_shape_map()
         for name, variable in variables.items():
@@ -217,11 +220,23 @@ def read_variables(prefix: Path, variables: dict[str, keras.Variable]) -> None:
             if tuple(found) != expected:
                 raise UserError(f"{name} in the checkpoint {prefix.parent} is {found}, expected {list(expected)}")
             variable.assign(reader.get_tensor(name))
-    except (tf.errors.OpError, ValueError, RuntimeError, LookupError) as error:  # the reader's, by status code
-        raise UserError(f"cannot read the checkpoint {prefix.parent}: {_first_line(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what TensorFlow raises for a missing or damaged checkpoint into one line.
+
+    Raises:
+        UserError: Reading failed.
+    """
+    try:
+        yield
+    except (tf.errors.OpError, ValueError, RuntimeError, LookupError) as error:  # by the reader's status code
+        raise UserError(f"cannot read the checkpoint {path}: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """What a library says, without the rest of its story."""
     return str(getattr(error, "message", None) or error).splitlines()[0]
 
 
@@ -237,37 +252,7 @@ def save_weights(path: Path, generator: keras.Model, description: ModelDescripti
         try:
             generator.save_weights(keras_file)
             with h5py.File(keras_file, "r+") as file:
-                file.attrs[_ATTRIBUTE] = description.to_json()
+                file.attrs[DESCRIPTION_ATTRIBUTE] = description.to_json()
             os.replace(keras_file, temporary)
         finally:
             keras_file.unlink(missing_ok=True)
-
-
-def load_generator(path: Path) -> tuple[keras.Model, ModelDescription]:
-    """Build the generator of a run folder (its newest checkpoint) or of a weights file.
-
-    Raises:
-        UserError: There is none, or it is damaged.
-    """
-    if path.is_dir():
-        run = RunFolder(path)
-        description = run.description()
-        generator = description.build()
-        run.restore(named(generator))
-        return generator, description
-    if not path.is_file():
-        raise UserError(f"no weights {path}; expected a run folder of train.py or a {WEIGHTS_NAME}")
-    if not path.name.endswith(".weights.h5"):  # Keras tells formats apart by the suffix
-        raise UserError(f"{path} does not end in .weights.h5; expected a weights file written by train.py")
-    try:
-        with h5py.File(path) as file:
-            text = file.attrs.get(_ATTRIBUTE)
-        if text is None:
-            raise UserError(f"{path} has no description of its model; expected a {WEIGHTS_NAME} written by train.py")
-        description = ModelDescription.from_json(text)
-        generator = description.build()
-        generator.load_weights(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"cannot read the weights {path}: {_first_line(error)}") from error
-    return generator, description
-

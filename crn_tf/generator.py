@@ -133,3 +133,8 @@ def module_heights(height: int, rows: int) -> list[int]:
     if rows < 1 or height not in heights:
         raise ValueError(f"height {height} is not on the cascade of {rows} rows: {', '.join(map(str, heights))}")
     return heights[: heights.index(height) + 1]
+
+
+def module_height(name: str) -> int:
+    """The height in the name of a layer or variable: 64 for module_64_conv1 and for projection_64/bias."""
+    return int(name.split("_")[1].partition("/")[0])

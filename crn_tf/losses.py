@@ -8,19 +8,6 @@ from collections.abc import Callable, Sequence
 
 from keras import layers, ops
 
-from crn_tf.perceiver import TAP_NAMES
-
-# Weight of each tap's mean absolute error. "inverse-elements" is the paper's start: the sums' weights are the
-# inverse number of elements, so the means' are one. The others are the constants of the 2017 release, which made
-# all terms contribute equally on its data with the published VGG19.
-LOSS_WEIGHTS: dict[str, tuple[float, ...]] = {
-    "inverse-elements": (1.0,) * len(TAP_NAMES),
-    "release-256p": (1.0, 1 / 1.6, 1 / 2.3, 1 / 1.8, 1 / 2.8, 10 / 0.8),
-    "release-512p": (1.0, 1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5),
-    "release-1024p": (1.0, 1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5),
-    "release-gta": (1.0, 1 / 1.4, 1 / 1.8, 1 / 1.3, 1 / 2.2, 10 / 0.62),
-}
-
 # In the best-per-class loss, the share of the mean over all images: it keeps every image learning (the release).
 FLOOR = 0.001
 

@@ -12,7 +12,6 @@ from keras import layers
 from crn_tf.vgg_weights import read_kernels
 
 TAPS = ("block1_conv2", "block2_conv2", "block3_conv2", "block4_conv2", "block5_conv2")
-TAP_NAMES = ("image", "conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")  # what the losses compare, in order
 MEAN_RGB = (123.68, 116.779, 103.939)  # of the ImageNet photographs VGG19 was trained on
 
 

@@ -12,6 +12,7 @@ import tyro
 from crn_tf.datasets import Kind
 from crn_tf.errors import UsageError, UserError
 from crn_tf.images import Fit
+from crn_tf.loss_weights import find_loss_weights
 
 MAX_DOUBLINGS = 8  # from the first of nine refinement modules to the last
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]  # no --no-resume
@@ -44,10 +45,19 @@ class TrainSettings:
     """Images synthesized for each layout (k)."""
     loss: Literal["content", "best-image", "best-per-class"] | None = None
     """Which of the k images is compared with the photograph: all, the best, or the best for each class."""
-    loss_weights: (
-        Literal["inverse-elements", "release-256p", "release-512p", "release-1024p", "release-gta"] | None
-    ) = None
-    """Weights of the perceiver's taps."""
+    loss_weights: str | None = None
+    """Weights of the perceiver's taps: inverse-elements, release-256p, release-512p, release-1024p, release-gta, auto
+    (measured on the first batches), or a JSON file."""
+    rebalance_epoch: int | None = None
+    """Epoch over which each tap's term is measured, to make all contribute equally from then on; 0 for never. Half of
+    the epochs if no --loss-weights are given, else never."""
+    init_from: Path | None = None
+    """Start from a trained model: a run folder, a weights file, or a model.ckpt of the 2017 release. Modules that it
+    has are taken over, others start fresh."""
+    init_optimizer: Switch = False
+    """With --init-from a release checkpoint of the same model: take over Adam's moments and step too."""
+    train_modules: str | None = None
+    """Heights of the modules to train, such as 512,1024; all if not given."""
     vgg_weights: str | None = None
     """VGG19 file (.h5 or .mat), "imagenet" to download it, or "random"; else the file in vgg_weights/."""
     vgg_pool: Literal["avg", "max"] = "avg"
@@ -84,6 +94,15 @@ class TrainSettings:
         return parse_pair(self.size, "--size") if self.size else (height, 2 * height)
 
     @property
+    def trained_heights(self) -> list[int] | None:
+        """Heights of the modules to train; None for all."""
+        if self.train_modules is None:
+            return None
+        if not re.fullmatch(r"\d{1,5}(,\d{1,5})*", self.train_modules):
+            raise UsageError(f"--train-modules must be like 512,1024, not {self.train_modules!r}")
+        return [int(height) for height in self.train_modules.split(",")]
+
+    @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of the first module's grid."""
         if self.base_grid:
@@ -110,13 +129,21 @@ class TrainSettings:
             )
         release = next(values for limit, values in _RELEASE_SCHEDULE if height <= limit)
         images = release["images"] if self.images is None else self.images
-        weights = "inverse-elements" if self.vgg_weights == "random" else release["loss_weights"]
+        epochs = release["epochs"] if self.epochs is None else self.epochs
+        wrong = sorted(set(self.trained_heights or ()) - {rows << i for i in range(doublings + 1)})
+        if wrong:
+            raise UsageError(f"--train-modules {wrong[0]}: there is no module of that height at {height}x{width}")
+        if self.init_optimizer and not self.init_from:
+            raise UsageError("--init-optimizer takes over the optimizer of --init-from MODEL: give that too")
+        if self.loss_weights:
+            find_loss_weights(self.loss_weights)
         settings = dataclasses.replace(
             self,
             images=images,
             loss=self.loss or ("content" if images == 1 else "best-per-class"),
-            loss_weights=self.loss_weights or weights,
-            epochs=release["epochs"] if self.epochs is None else self.epochs,
+            loss_weights=self.loss_weights or "inverse-elements",
+            rebalance_epoch=_rebalance_epoch(self, epochs),
+            epochs=epochs,
             res=None,
             size=f"{height}x{width}",
             base_grid=f"{rows}x{columns}",
@@ -125,15 +152,17 @@ class TrainSettings:
             value = getattr(settings, name)
             if value is not None and not 0 < value < float("inf"):
                 raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, not {value}")
-        if settings.seed < 0:
-            raise UsageError(f"--seed must not be negative, not {settings.seed}")
+        for name in ("seed", "rebalance_epoch"):
+            if getattr(settings, name) < 0:
+                raise UsageError(f"--{name.replace('_', '-')} must not be negative, not {getattr(settings, name)}")
         return settings
 
     def to_json(self) -> str:
         """The settings as a readable file's text, without what belongs to one call only."""
         values = {k: str(v.resolve()) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
-        if self.vgg_weights and Path(self.vgg_weights).is_file():
-            values["vgg_weights"] = str(Path(self.vgg_weights).resolve())
+        for name in ("vgg_weights", "loss_weights"):  # a name, or a file
+            if values[name] and Path(values[name]).is_file():
+                values[name] = str(Path(values[name]).resolve())
         return json.dumps({k: v for k, v in values.items() if k not in ("out", "resume", "demo")}, indent=1) + "\n"
 
     @classmethod
@@ -145,7 +174,7 @@ class TrainSettings:
         """
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            paths = {name: Path(values[name]) for name in ("data", "cache") if values[name]}
+            paths = {name: Path(values[name]) for name in ("data", "cache", "init_from") if values[name]}
             return cls(**{**values, **paths})
         except FileNotFoundError as error:
             raise UserError(f"no {path}: {path.parent} is not a run folder of train.py") from error
@@ -153,11 +182,18 @@ class TrainSettings:
             raise UserError(f"cannot read the settings {path}: {error}") from error
 
 
-# The release's epochs, images and loss weights for images up to a height.
+def _rebalance_epoch(settings: TrainSettings, epochs: int) -> int:
+    """Half of the epochs, as the authors did, unless weights were chosen."""
+    if settings.rebalance_epoch is not None:
+        return settings.rebalance_epoch
+    return 0 if settings.loss_weights else max(1, epochs // 2)
+
+
+# The release's epochs and images for images up to a height.
 _RELEASE_SCHEDULE = (
-    (256, {"epochs": 200, "images": 9, "loss_weights": "release-256p"}),
-    (512, {"epochs": 20, "images": 1, "loss_weights": "release-512p"}),
-    (float("inf"), {"epochs": 5, "images": 1, "loss_weights": "release-1024p"}),
+    (256, {"epochs": 200, "images": 9}),
+    (512, {"epochs": 20, "images": 1}),
+    (float("inf"), {"epochs": 5, "images": 1}),
 )
 
 # What --demo starts from: about three minutes on two cores.
@@ -165,6 +201,7 @@ DEMO = TrainSettings(
     size="96x192",
     dataset="toy",
     images=1,
+    loss_weights="inverse-elements",
     vgg_weights="random",
     epochs=3,
     lr=5e-4,
@@ -172,7 +209,7 @@ DEMO = TrainSettings(
 )
 
 # Settings that --resume cannot change: the checkpoint would not fit, or the data order would be another.
-FIXED_AT_START = ("size", "base_grid", "images", "width", "precision", "batch", "seed", "flip", "fit")
+FIXED_AT_START = ("size", "base_grid", "images", "width", "precision", "batch", "seed", "flip", "fit", "train_modules")
 
 
 def parse_pair(text: str, option: str) -> tuple[int, int]:

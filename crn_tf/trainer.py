@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from crn_tf.checkpoints import named
+from crn_tf.generator import module_height
+from crn_tf.loss_weights import TAP_NAMES
 from crn_tf.losses import LOSSES, tap_error
 
 
@@ -19,6 +23,7 @@ class Trainer:
         loss: str,
         loss_weights: Sequence[float],
         learning_rate: float = 1e-4,
+        train_modules: Sequence[int] | None = None,
     ):
         """Prepare training.
 
@@ -28,14 +33,43 @@ class Trainer:
             loss: A name in `losses.LOSSES`.
             loss_weights: A weight for each tap, the image first.
             learning_rate: Adam's.
+            train_modules: Heights of the modules to train, with the projection of that height; None trains all. (The
+                release trained only 512 and 1024 at 1024p.)
         """
         self.generator, self.perceiver = generator, perceiver
         self.num_classes = generator.input_shape[-1]
-        self._loss, self._loss_weights = LOSSES[loss], tuple(loss_weights)
+        self._loss = LOSSES[loss]
+        # Variables, so that they can change during training, and are kept in checkpoints.
+        self.loss_weights = keras.Variable(loss_weights, dtype="float32", trainable=False, name="loss_weights")
+        self._measured = keras.Variable(np.zeros(len(TAP_NAMES)), dtype="float32", trainable=False, name="measured")
+        self._measured_steps = keras.Variable(0, dtype="int64", trainable=False, name="measured_steps")
+        if train_modules is not None:
+            for layer in generator.layers:
+                if layer.weights:
+                    layer.trainable = module_height(layer.name) in train_modules
         self.optimizer = keras.optimizers.Adam(learning_rate, name="adam")
         if keras.config.dtype_policy().compute_dtype == "float16":  # small gradients would become zero
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer, name="loss_scale")
         self.optimizer.build(generator.trainable_variables)
+
+    def variables(self) -> dict[str, keras.Variable]:
+        """All that training changes, by its name in a checkpoint."""
+        own = (self.loss_weights, self._measured, self._measured_steps)
+        return named(self.generator, self.optimizer) | {f"trainer/{variable.name}": variable for variable in own}
+
+    def start_measuring(self) -> None:
+        """From here on, sum up each tap's unweighted term, until `rebalance`."""
+        self._measured.assign(np.zeros(len(TAP_NAMES)))
+        self._measured_steps.assign(0)
+
+    def rebalance(self) -> None:
+        """Set each tap's weight to the inverse of its mean term since `start_measuring`: all contribute equally.
+
+        The authors of the release did so by hand after half of the epochs. A weight of zero stays zero.
+        """
+        mean = self._measured.numpy() / max(1, int(self._measured_steps.numpy()))
+        old = self.loss_weights.numpy()
+        self.loss_weights.assign(np.where((old > 0) & (mean > 0), 1 / np.maximum(mean, 1e-30), old))
 
     @tf.function
     def train_step(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -53,12 +87,22 @@ class Trainer:
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.generator.trainable_variables)
         self.optimizer.apply(gradients, self.generator.trainable_variables)
+        self._measure(terms)
         return loss, terms
 
     @tf.function
     def evaluate(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss and each tap's part of it, without a step. Arguments and results as `train_step`."""
         return self._compute_loss(photos, layouts, training=False)
+
+    @tf.function
+    def measure(self, photos: tf.Tensor, layouts: tf.Tensor) -> None:
+        """Count a batch's terms for `rebalance`, without a step. Arguments as `train_step`."""
+        self._measure(self._compute_loss(photos, layouts, training=False)[1])
+
+    def _measure(self, terms) -> None:
+        self._measured.assign_add(tf.math.divide_no_nan(terms, self.loss_weights.value))
+        self._measured_steps.assign_add(1)
 
     def _compute_loss(self, photos, layouts, training: bool):
         layouts = ops.one_hot(layouts, self.num_classes)
@@ -70,7 +114,7 @@ class Trainer:
         taps = self._taps(ops.reshape(images, (-1, *images.shape[2:])))
         taps = [ops.reshape(tap, (-1, collection, *tap.shape[1:])) for tap in taps]  # [B, k, h, w, D]
         errors = [tap_error(reference, tap) for reference, tap in zip(references, taps, strict=True)]
-        return self._loss(errors, self._loss_weights, layouts)
+        return self._loss(errors, ops.unstack(self.loss_weights), layouts)
 
     def _taps(self, images):
         return [images, *self.perceiver(images)]

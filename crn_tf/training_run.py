@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,19 +15,22 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from crn_tf import sheets
-from crn_tf.checkpoints import ModelDescription, RunFolder, named, save_weights
+from crn_tf.checkpoints import ModelDescription, RunFolder, save_weights
 from crn_tf.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
 from crn_tf.errors import UserError
 from crn_tf.images import read_image, write_image
 from crn_tf.layouts import colorize
-from crn_tf.losses import LOSS_WEIGHTS
-from crn_tf.perceiver import TAP_NAMES, build_perceiver
+from crn_tf.loading import take_over_weights
+from crn_tf.loss_weights import AUTO, TAP_NAMES, find_loss_weights, write_loss_weights
+from crn_tf.perceiver import build_perceiver
 from crn_tf.pipeline import DecodedCache, InputPipeline
+from crn_tf.release import load_release_checkpoint, release_prefix
 from crn_tf.settings import TrainSettings
 from crn_tf.synthesizer import Synthesizer
 from crn_tf.trainer import Trainer
 
 SAMPLES = 4  # rows of a sample sheet
+CALIBRATION_BATCHES = 20  # of --loss-weights auto
 LOG_STEPS = 10  # TensorBoard gets the mean over so many steps
 STAGES = 4  # columns of synthesized images in the picture of the whole run
 PRECISION_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
@@ -65,8 +69,11 @@ class TrainingRun:
             folder.check_data(self.pipeline.data)
         perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
         generator = self.description.build()
-        self.trainer = Trainer(generator, perceiver, settings.loss, LOSS_WEIGHTS[settings.loss_weights], settings.lr)
-        self.step = folder.restore(self._variables()) if folder.checkpoints() else 0
+        weights = find_loss_weights(settings.loss_weights)
+        self.trainer = Trainer(generator, perceiver, settings.loss, weights, settings.lr, settings.trained_heights)
+        self.step = folder.restore(self.trainer.variables()) if folder.checkpoints() else 0
+        if self.step == 0 and settings.init_from:
+            self._take_over(settings.init_from)
         self.trainer.optimizer.learning_rate = settings.lr  # a resumed run may have been given another
         self._synthesizer = Synthesizer(generator)
         epochs_end = settings.epochs * self.pipeline.steps_per_epoch
@@ -93,8 +100,18 @@ class TrainingRun:
     def _some(self, data: DataSet, count: int) -> InputPipeline:
         return InputPipeline(EvenSample(data, count), self.settings.image_size, self.settings.fit)
 
-    def _variables(self) -> dict[str, keras.Variable]:
-        return named(self.trainer.generator, self.trainer.optimizer)
+    def _take_over(self, path: Path) -> None:
+        """Start from a trained model, and say what was found in it."""
+        taken, fresh = take_over_weights(self.trainer.generator, path)
+        new = f"; new: {', '.join(map(str, fresh))}" if fresh else ""
+        print(f"modules taken over from {path}: {', '.join(map(str, taken))}{new}")
+        if self.settings.init_optimizer:
+            prefix = release_prefix(path)
+            if not prefix:
+                raise UserError(f"{path} is no checkpoint of the 2017 release; go on with a run of ours by --resume")
+            optimizer = self.trainer.optimizer
+            load_release_checkpoint(self.trainer.generator, prefix, getattr(optimizer, "inner_optimizer", optimizer))
+            print(f"Adam's moments taken over, step {int(optimizer.iterations.numpy()):,}")
 
     def run(self) -> bool:
         """Train until the last step or until asked to stop.
@@ -111,6 +128,7 @@ class TrainingRun:
         with self._stopping_between_steps():
             try:
                 if self.step == 0:
+                    self._calibrate()
                     self._show_epoch(0, None)
                 while self.step < self.last_step and not self._stop_requested:
                     self._run_epoch()
@@ -131,6 +149,8 @@ class TrainingRun:
         epoch = self.step // per_epoch  # complete ones
         first, last = epoch * per_epoch, min((epoch + 1) * per_epoch, self.last_step)
         epochs = math.ceil(self.last_step / per_epoch)
+        if self.step == first:
+            self.trainer.start_measuring()
         losses: list[float] = []
         window: list[np.ndarray] = []
         since = time.monotonic()
@@ -156,7 +176,29 @@ class TrainingRun:
                     return
                 if time.monotonic() - self._saved_time > 60 * self.settings.checkpoint_minutes:
                     self._save()
+        if epoch + 1 == self.settings.rebalance_epoch and self.step == first + per_epoch:
+            self.trainer.rebalance()
+            self._show_loss_weights("rebalanced: losses before and after are not comparable")
         self._show_epoch(epoch + 1, float(np.mean(losses)))
+
+    def _calibrate(self) -> None:
+        """Measure the terms on the first batches, if the loss weights are to come from there."""
+        if self.settings.loss_weights == AUTO:
+            self.trainer.start_measuring()
+            count = min(CALIBRATION_BATCHES, self.pipeline.steps_per_epoch)
+            for batch in tqdm(self.pipeline.batches(0, count), "calibrating", count, leave=False, unit="batch"):
+                self.trainer.measure(*batch)
+            self.trainer.rebalance()
+        self._show_loss_weights("at the start")
+
+    def _show_loss_weights(self, when: str) -> None:
+        """Log the loss weights, and write them as a file that --loss-weights takes."""
+        weights = dict(zip(TAP_NAMES, self.trainer.loss_weights.numpy().tolist(), strict=True))
+        write_loss_weights(self.folder.loss_weights, tuple(weights.values()))
+        with self._logs.as_default():
+            for name, weight in weights.items():
+                tf.summary.scalar(f"loss_weights/{name}", weight, self.step)
+        tqdm.write(f"loss weights {when}: " + ", ".join(f"{name} {weight:.4g}" for name, weight in weights.items()))
 
     def _checked(self, loss: float) -> float:
         """The loss, if it is a number.
@@ -184,7 +226,7 @@ class TrainingRun:
             return
         if not all(tf.reduce_all(tf.math.is_finite(v.value)) for v in self.trainer.generator.variables):
             raise self._spoiled(f"weights became infinite at step {self.step}")
-        self.folder.save(self.step, self._variables())
+        self.folder.save(self.step, self.trainer.variables())
         self._saved_step, self._saved_time = self.step, time.monotonic()
 
     @contextmanager

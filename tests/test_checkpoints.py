@@ -10,7 +10,6 @@ from crn_tf.checkpoints import (
     KEPT_CHECKPOINTS,
     ModelDescription,
     RunFolder,
-    load_generator,
     named,
     newest_run,
     save_weights,
@@ -18,6 +17,7 @@ from crn_tf.checkpoints import (
 from crn_tf.errors import UserError
 from crn_tf.files import write_text
 from crn_tf.layouts import CITYSCAPES, ClassTable
+from crn_tf.loading import load_generator
 
 CLASSES = ClassTable(("a", "b"), ((255, 0, 0), (0, 255, 0)), (0, 1), (2,))
 DESCRIPTION = ModelDescription(8, (4, 6), 2, 0.01, CLASSES)

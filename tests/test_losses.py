@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from crn_tf import LOSS_WEIGHTS, best_image_loss, best_per_class_loss, content_loss, tap_error
+from crn_tf import best_image_loss, best_per_class_loss, content_loss, tap_error
 from crn_tf.losses import class_errors, layout_pyramid
 
 WEIGHTS = (1.0, 0.5, 3.0)
@@ -135,11 +135,3 @@ def test_the_floor_keeps_every_image_learning_and_the_gradient_is_the_losses(tap
     direction = [np.sign(g) * 1e-3 for g in gradients]
     slope = (float(loss_of([i + d for i, d in zip(images, direction, strict=True)])) - float(loss)) / 1e-3
     assert slope == pytest.approx(sum(np.abs(g).sum() for g in gradients), rel=0.02)
-
-
-def test_presets_are_the_releases_constants():
-    assert LOSS_WEIGHTS["inverse-elements"] == (1,) * 6
-    assert LOSS_WEIGHTS["release-256p"] == pytest.approx((1, 0.625, 0.4347826, 0.5555556, 0.3571429, 12.5))
-    assert LOSS_WEIGHTS["release-512p"] == LOSS_WEIGHTS["release-1024p"]
-    assert LOSS_WEIGHTS["release-1024p"] == pytest.approx((1, 0.3846154, 0.2083333, 0.2702703, 0.1785714, 6.6666667))
-    assert LOSS_WEIGHTS["release-gta"] == pytest.approx((1, 0.7142857, 0.5555556, 0.7692308, 0.4545455, 16.1290323))

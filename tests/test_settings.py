@@ -13,39 +13,65 @@ from crn_tf.settings import DEMO, FIXED_AT_START, TrainSettings, coarsest_grid, 
 
 
 @pytest.mark.parametrize(
-    ("res", "images", "loss", "weights", "epochs"),  # spec/crn.md, sections 4 and 5
-    [
-        (256, 9, "best-per-class", "release-256p", 200),
-        (512, 1, "content", "release-512p", 20),
-        (1024, 1, "content", "release-1024p", 5),
-    ],
+    ("res", "images", "loss", "epochs", "rebalance_epoch"),
+    [(256, 9, "best-per-class", 200, 100), (512, 1, "content", 20, 10), (1024, 1, "content", 5, 2)],
 )
-def test_defaults_are_the_releases_schedule(res, images, loss, weights, epochs):
+def test_defaults_are_the_releases_schedule(res, images, loss, epochs, rebalance_epoch):
     settings = TrainSettings(res=res).resolved()
-    assert (settings.images, settings.loss, settings.loss_weights, settings.epochs) == (images, loss, weights, epochs)
+    assert (settings.images, settings.loss, settings.epochs) == (images, loss, epochs)
+    assert (settings.loss_weights, settings.rebalance_epoch) == ("inverse-elements", rebalance_epoch)
     assert (settings.lr, settings.batch, settings.precision) == (1e-4, 1, "float32")
     assert settings.image_size == (res, 2 * res)
     assert settings.base_grid == "4x8" and settings.grid == (4, 8)
 
 
-@pytest.mark.parametrize(("size", "weights"), [("192x256", "release-256p"), ("384x512", "release-512p")])
-def test_other_sizes_take_the_schedule_of_the_next_height(size, weights):
-    assert TrainSettings(size=size).resolved().loss_weights == weights
+@pytest.mark.parametrize(("size", "epochs"), [("192x256", 200), ("384x512", 20), ("768x1024", 5)])
+def test_other_sizes_take_the_schedule_of_the_next_height(size, epochs):
+    assert TrainSettings(size=size).resolved().epochs == epochs
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"loss_weights": "release-256p"}, 0),  # chosen weights stay
+        ({"loss_weights": "release-256p", "rebalance_epoch": 3}, 3),
+        ({"rebalance_epoch": 0}, 0),
+        ({"epochs": 7}, 3),
+        ({"epochs": 1}, 1),
+    ],
+)
+def test_loss_weights_are_rebalanced_after_half_of_the_epochs_unless_chosen(given, expected):
+    assert TrainSettings(**given).resolved().rebalance_epoch == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"train_modules": "512"}, "--train-modules 512: there is no module of that height at 256x512"),
+        ({"train_modules": "128,"}, "--train-modules must be like 512,1024"),
+        ({"init_optimizer": True}, "give that too"),
+        ({"rebalance_epoch": -1}, "--rebalance-epoch must not be negative"),
+    ],
+)
+def test_options_of_growing_that_make_no_sense_are_refused(given, words):
+    with pytest.raises(UsageError, match=words):
+        TrainSettings(**given).resolved()
+
+
+def test_modules_to_train_are_heights():
+    assert TrainSettings(train_modules="128,256").resolved().trained_heights == [128, 256]
+    assert TrainSettings().resolved().trained_heights is None
 
 
 def test_what_is_given_is_kept():
     settings = TrainSettings(images=4, loss="best-image", loss_weights="release-gta", epochs=7, base_grid="8x16")
+    settings = dataclasses.replace(settings, rebalance_epoch=2)
     assert settings.resolved() == dataclasses.replace(settings, size="256x512")
 
 
 def test_several_images_are_compared_per_class_and_one_as_a_whole():
     assert TrainSettings(res=512, images=3).resolved().loss == "best-per-class"
     assert TrainSettings(res=256, images=1).resolved().loss == "content"
-
-
-def test_an_untrained_perceiver_is_not_weighted_like_vgg19():
-    assert TrainSettings(vgg_weights="random").resolved().loss_weights == "inverse-elements"
-    assert TrainSettings(vgg_weights="a.h5").resolved().loss_weights == "release-256p"
 
 
 def test_the_demo_makes_sense():
@@ -192,7 +218,7 @@ def test_weights_that_are_no_file_are_kept_as_they_are(tmp_path, weights):
         ("{", "Expecting property name"),
         ("[]", "list indices"),
         ("{}", "'data'"),
-        ('{"data": null, "cache": null, "colour": 1}', "unexpected keyword argument 'colour'"),
+        ('{"data": null, "cache": null, "init_from": null, "colour": 1}', "unexpected keyword argument 'colour'"),
         ('{"data": 5, "cache": null}', "int"),
     ],
 )

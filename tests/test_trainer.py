@@ -76,6 +76,41 @@ def test_training_on_one_batch_brings_every_loss_down(perceiver, batch, loss, im
     assert float(subject.evaluate(*batch)[0]) < losses[-2]
 
 
+def test_rebalancing_makes_all_taps_contribute_equally(perceiver, batch):
+    subject = trainer(perceiver, "best-per-class", images=2, learning_rate=0.0)  # nothing changes but the weights
+    subject.loss_weights.assign([1, 2, 0.5, 3, 1, 7])
+    subject.start_measuring()
+    _, before = subject.train_step(*batch)
+    subject.train_step(*batch)
+    subject.rebalance()
+    np.testing.assert_allclose(subject.loss_weights, np.array([1, 2, 0.5, 3, 1, 7]) / before, rtol=1e-4)
+
+
+def test_a_tap_that_is_left_out_stays_out(perceiver, batch):
+    subject = trainer(perceiver)
+    subject.loss_weights.assign([1, 0, 1, 1, 1, 1])
+    subject.start_measuring()
+    subject.measure(*batch)
+    subject.rebalance()
+    assert float(subject.loss_weights[1]) == 0
+    _, terms = subject.evaluate(*batch)
+    np.testing.assert_allclose(terms, [1, 0, 1, 1, 1, 1], rtol=1e-4)
+
+
+def test_only_the_named_modules_are_trained(perceiver, batch):
+    keras.utils.set_random_seed(0)
+    generator = build_generator(16, 4, width=0.05)
+    subject = Trainer(generator, perceiver, "content", WEIGHTS, 1e-3, train_modules=[8, 16])
+    before = {v.path: np.array(v) for v in generator.variables}
+    subject.train_step(*batch)
+    changed = {path for path, v in before.items() if (np.array(dict_of(generator)[path]) != v).any()}
+    assert changed == {path for path in before if path.startswith(("module_8_", "module_16_", "projection_16"))}
+
+
+def dict_of(generator):
+    return {variable.path: variable for variable in generator.variables}
+
+
 def test_evaluating_changes_nothing(perceiver, batch):
     subject = trainer(perceiver)
     before = subject.generator.get_weights()

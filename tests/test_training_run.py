@@ -9,8 +9,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from crn_tf.checkpoints import RunFolder, load_generator
+from crn_tf.checkpoints import RunFolder
 from crn_tf.errors import UserError
+from crn_tf.loading import load_generator
+from crn_tf.loss_weights import TAP_NAMES, find_loss_weights
 from crn_tf.settings import TrainSettings
 from crn_tf.training_run import TrainingRun
 
@@ -139,6 +141,45 @@ def test_a_file_that_breaks_during_training_costs_no_steps(settings, tmp_path):
     with pytest.raises(UserError, match=rf"photos/train/{fourth}.png"):
         run.run()
     assert [path.name for path in run.folder.checkpoints()] == ["step_00000003"]
+
+
+def test_loss_weights_are_rebalanced_and_survive_a_resume(settings, tmp_path, capsys):
+    settings = dataclasses.replace(settings, epochs=3, rebalance_epoch=1)
+    whole = start(settings, tmp_path / "whole")
+    assert whole.run()
+    weights = whole.trainer.loss_weights.numpy()
+    assert (weights != 1).all()
+    assert "loss weights rebalanced" in capsys.readouterr().out
+    saved = find_loss_weights(str(whole.folder.loss_weights))
+    np.testing.assert_allclose(saved, weights)
+    scalars = logged(whole.folder.logs)
+    assert scalars["loss_weights/image"][0] == 1 and scalars["loss_weights/image"][5] == pytest.approx(weights[0])
+    # The terms of the epoch after are all about one.
+    terms = [scalars[f"train/tap_{name}"][10] for name in TAP_NAMES]
+    assert max(terms) < 2 and sum(terms) == pytest.approx(6, rel=0.4)
+
+    start(dataclasses.replace(settings, steps=3), tmp_path / "parts").run()  # in the middle of the measured epoch
+    continued = start(settings, tmp_path / "parts")
+    continued.run()
+    np.testing.assert_allclose(continued.trainer.loss_weights.numpy(), weights, rtol=1e-4)
+
+
+def test_automatic_loss_weights_are_measured_before_the_first_step(settings, tmp_path):
+    run = start(dataclasses.replace(settings, loss_weights="auto", steps=1), tmp_path / "run")
+    run.run()
+    scalars = logged(run.folder.logs)
+    # An untrained generator's terms, measured on all five pairs, are near those of two other pairs.
+    for name in TAP_NAMES:
+        assert scalars[f"validation/tap_{name}"][0] == pytest.approx(1, abs=0.5)
+
+
+def test_a_run_grows_from_a_smaller_one(settings, tmp_path, capsys):
+    small = start(dataclasses.replace(settings, size="16x32", base_grid="4x8", steps=1), tmp_path / "small")
+    small.run()
+    taller = start(dataclasses.replace(settings, init_from=tmp_path / "small", steps=1), tmp_path / "taller")
+    assert f"modules taken over from {tmp_path / 'small'}: 4, 8, 16; new: 32" in capsys.readouterr().out
+    kernel = taller.trainer.generator.get_layer("module_8_conv1").kernel
+    np.testing.assert_array_equal(kernel, small.trainer.generator.get_layer("module_8_conv1").kernel)
 
 
 def test_data_that_changed_are_not_gone_on_with(settings, folder_data, tmp_path):

@@ -1,0 +1,93 @@
+"""Trained generators, from wherever they are: run folders, weights files and the 2017 release's checkpoints."""
+
+from pathlib import Path
+
+import h5py
+import keras
+
+from crn_tf.checkpoints import (
+    DESCRIPTION_ATTRIBUTE,
+    WEIGHTS_NAME,
+    ModelDescription,
+    RunFolder,
+    first_line,
+    named,
+)
+from crn_tf.errors import UserError
+from crn_tf.generator import module_height
+from crn_tf.release import describe_release, load_release_checkpoint, release_prefix
+
+
+def load_generator(path: Path) -> tuple[keras.Model, ModelDescription]:
+    """Build the generator of a run folder (its newest checkpoint), a weights file, or a checkpoint of the 2017 release.
+
+    Args:
+        path: `runs/NAME`, `generator.weights.h5` or `result_256p/model.ckpt`.
+
+    Raises:
+        UserError: There is none, or it is damaged.
+    """
+    prefix = release_prefix(path)
+    if prefix:
+        description = describe_release(prefix)
+        generator = description.build()
+        load_release_checkpoint(generator, prefix)
+        return generator, description
+    if path.is_dir():
+        run = RunFolder(path)
+        description = run.description()
+        generator = description.build()
+        run.restore(named(generator))
+        return generator, description
+    if not path.is_file():
+        raise UserError(f"no weights {path}; expected a run folder, a {WEIGHTS_NAME} or a model.ckpt of the release")
+    if not path.name.endswith(".weights.h5"):  # Keras tells formats apart by the suffix
+        raise UserError(f"{path} does not end in .weights.h5; expected a weights file written by train.py")
+    try:
+        with h5py.File(path) as file:
+            text = file.attrs.get(DESCRIPTION_ATTRIBUTE)
+        if text is None:
+            raise UserError(f"{path} has no description of its model; expected a {WEIGHTS_NAME} written by train.py")
+        description = ModelDescription.from_json(text)
+        generator = description.build()
+        generator.load_weights(path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"cannot read the weights {path}: {first_line(error)}") from error
+    return generator, description
+
+
+def take_over_weights(generator: keras.Model, path: Path) -> tuple[list[int], list[int]]:
+    """Start a generator from a trained one: modules that both have are taken over, the others stay fresh.
+
+    The projection to images is taken over only between models of the same height and number of images.
+
+    Args:
+        generator: From `build_generator`.
+        path: As `load_generator` takes it.
+
+    Returns:
+        Heights of the modules that were taken over, and of those that stayed fresh.
+
+    Raises:
+        UserError: The trained model cannot be read, or has other classes or another width.
+    """
+    source = {variable.path: variable for variable in load_generator(path)[0].variables}
+    fitting = []
+    for variable in generator.variables:
+        found = source.get(variable.path)
+        if found is None:
+            continue
+        if tuple(found.shape) == tuple(variable.shape):
+            fitting.append((variable, found))
+        elif variable.path.startswith("module_"):
+            raise UserError(
+                f"{variable.path} of {path} is {list(found.shape)}, expected {list(variable.shape)}: "
+                "it has other classes or another width"
+            )
+    if not fitting:
+        raise UserError(f"{path} has no module in common with this model: it is of another base grid")
+    for variable, found in fitting:
+        variable.assign(found)
+    heights = {module_height(v.path) for v in generator.variables if v.path.startswith("module_")}
+    taken = {module_height(v.path) for v, _ in fitting if v.path.startswith("module_")}
+    return sorted(taken), sorted(heights - taken)
