@@ -28,8 +28,8 @@ def find_weights(folder: Path = WEIGHTS_FOLDER) -> Path:
             return folder / name
     raise UserError(
         f"no VGG19 weights in {folder}/. The perceptual loss needs one of\n"
-        f"  {KERAS_URL}  (80 MB; --vgg-weights imagenet downloads it)\n"
-        f"  {MATLAB_URL}  (550 MB, the release's own)\n"
+        f"  {KERAS_URL}  (80 MB; python -m crn_tf.download vgg19)\n"
+        f"  {MATLAB_URL}  (550 MB, the release's own; python -m crn_tf.download vgg19-mat)\n"
         f"put into {folder}/, or --vgg-weights FILE. --vgg-weights random trains on untrained features."
     )
 
