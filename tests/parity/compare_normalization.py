@@ -3,18 +3,20 @@
 python compare_normalization.py RESULT.npz [RESULT.npz ...]
 """
 
-import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import numpy as np
-import tensorflow as tf
-from keras import layers
+from crn_tf.quiet import start_tensorflow
 
-from crn_tf import build_generator
+start_tensorflow()
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from keras import layers  # noqa: E402
+
+from crn_tf import build_generator  # noqa: E402
 
 LIMIT = 1e-4  # relative, L2
 
