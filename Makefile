@@ -16,7 +16,8 @@ demo: RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 demo: $(VENV)/installed
 	$(VENV)/bin/python train.py --demo --out $(RUN)
 	$(VENV)/bin/python test.py --weights $(RUN) --out results/demo
-	@echo 'The training in one picture: $(RUN)/stages.png. What the model makes of new layouts: results/demo/'
+	@echo 'The training in one picture: $(RUN)/stages.png'
+	@echo 'What the model makes of new layouts: results/demo/contact_sheet.png'
 
 test: lint
 	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS)

@@ -85,7 +85,7 @@ def main() -> None:
     count = min(len(data), settings.limit or len(data))
     outputs = output_paths(settings, [data.name(index) for index in range(count)], description.num_images)
     check_outputs(outputs, files)
-    print(f"{count} layouts, {description.num_images} image(s) each, by {weights}")
+    print(f"layouts: {count}, images of each: {description.num_images}, model: {weights}")
     say_what_is_resized(data, count, description.image_size, settings.fit)
 
     synthesizer = Synthesizer(generator)

@@ -32,6 +32,10 @@ def main() -> int:
     folder = RunFolder(folder_path)
     run = TrainingRun(settings, folder)
     height, width = run.description.image_size
+    if not run.validation:
+        print(f"{settings.data} has no validation split: no validation loss, and training pairs in the sample sheets")
+    if run.step >= run.last_step:
+        print(f"{folder.path} is complete at step {run.step}; give more --epochs or --steps to go on")
     print(
         f"{len(run.pipeline.data)} pairs at {height}x{width}, {run.description.classes.num_classes} classes, "
         f"{settings.images} image(s) per layout, {settings.loss} loss, {settings.loss_weights} weights, "
@@ -63,8 +67,10 @@ def parse(arguments: list[str]) -> tuple[TrainSettings, Path]:
     if not settings.out:
         name = "demo" if settings.demo else settings.data.resolve().name if settings.data else settings.dataset
         return settings, Path("runs") / f"{name}-{settings.size}-{time.strftime('%Y%m%d-%H%M%S')}"
-    if (settings.out / "settings.json").exists():
+    if any(settings.out.glob("checkpoints/step_*")):
         raise UsageError(f"{settings.out} is a run already: go on with --resume, or choose another --out")
+    if settings.out.is_dir() and any(settings.out.iterdir()) and not (settings.out / "settings.json").exists():
+        raise UsageError(f"{settings.out} has other files in it: choose a new folder for --out")
     return settings, settings.out
 
 
@@ -76,7 +82,7 @@ def resume(given: TrainSettings, arguments: list[str]) -> tuple[TrainSettings, P
         start_tensorflow()
         from crn_tf.checkpoints import newest_run
 
-        folder = newest_run().path
+        folder = newest_run(with_checkpoint=False).path
     saved = TrainSettings.read(folder / "settings.json")
     sizes = {"size": None, "base_grid": None} if given.res else {}
     settings = tyro.cli(TrainSettings, args=arguments, default=dataclasses.replace(saved, **sizes))

@@ -169,16 +169,18 @@ def _contents(data: DataSet) -> dict:
     return {"pairs": len(data), "names_sha256": hashlib.sha256(names.encode()).hexdigest()}
 
 
-def newest_run(runs: Path = Path("runs")) -> RunFolder:
-    """The run whose checkpoint is the newest.
+def newest_run(runs: Path = Path("runs"), with_checkpoint: bool = True) -> RunFolder:
+    """The run that was saved last, or, also without a checkpoint, the one that was started or saved last.
 
     Raises:
-        UserError: There is no run with a checkpoint.
+        UserError: There is no such run.
     """
-    found = [path for path in runs.glob("*/checkpoints/step_????????") if path.is_dir()]
+    saved = {path: path.parents[1] for path in runs.glob("*/checkpoints/step_????????") if path.is_dir()}
+    started = {} if with_checkpoint else {path: path.parent for path in runs.glob("*/settings.json")}
+    found = saved | started
     if not found:
         raise UserError(f"no run with a checkpoint in {runs}/; train one first, or name one with --weights or --out")
-    return RunFolder(max(found, key=lambda path: path.stat().st_mtime).parents[1])
+    return RunFolder(found[max(found, key=lambda path: path.stat().st_mtime)])
 
 
 def named(generator: keras.Model, optimizer: keras.optimizers.Optimizer | None = None) -> dict[str, keras.Variable]:
@@ -240,13 +242,13 @@ def first_line(error: Exception) -> str:
     return str(getattr(error, "message", None) or error).splitlines()[0]
 
 
-def save_weights(path: Path, generator: keras.Model, description: ModelDescription) -> None:
+def save_weights(path: str | Path, generator: keras.Model, description: ModelDescription) -> None:
     """Write a generator as one file: Keras' .weights.h5 with its description inside.
 
     Raises:
         UserError: It cannot be written.
     """
-    with written_aside(path) as temporary:
+    with written_aside(Path(path)) as temporary:
         # Keras insists on the suffix.
         keras_file = temporary.with_name(temporary.name + ".weights.h5")
         try:

@@ -84,7 +84,7 @@ class FileDataSet:
         Raises:
             UserError: They disagree, or one cannot be read.
         """
-        for pair in tqdm(self.pairs, desc="checking sizes", unit="pair", leave=False, delay=2):
+        for pair in tqdm(self.pairs, desc="checking sizes", unit="pair", leave=False, delay=2, disable=None):
             photo, layout = image_size(pair.photo), image_size(pair.layout)
             if photo != layout:
                 raise UserError(

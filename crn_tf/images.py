@@ -98,8 +98,9 @@ def resize(image: Image.Image, size: Size, fit: Fit, resample: Image.Resampling)
     box = None
     if fit == "crop":
         scale = min(image.width / width, image.height / height)
-        left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
-        box = left, top, left + width * scale, top + height * scale
+        across, down = min(width * scale, image.width), min(height * scale, image.height)  # rounding may exceed it
+        left, top = (image.width - across) / 2, (image.height - down) / 2
+        box = left, top, left + across, top + down
     return image.resize((width, height), resample, box=box)
 
 

@@ -135,7 +135,7 @@ class LayoutReader:
     def __init__(self, classes: ClassTable):
         self.classes = classes
         self._lock = threading.Lock()  # the input pipeline reads in several threads
-        self._unknown: dict[Path, int] = {}  # pixels outside the palette in each colour layout read
+        self._unknown: dict[Path, tuple[int, int]] = {}  # in each colour layout read: pixels outside the palette, all
         self._example: tuple[Path, Color] | None = None
 
     def read(self, path: Path, size: Size | None = None, fit: Fit = "resize") -> np.ndarray:
@@ -155,9 +155,9 @@ class LayoutReader:
         Raises:
             UserError: The file is missing, damaged, transparent, or has ids that are no class.
         """
-        if path.suffix.lower() in (".jpg", ".jpeg"):
-            raise UserError(f"{path} is a JPEG, which blurs class ids and colours; expected a PNG layout")
         image = read_image(path)
+        if image.format == "JPEG":  # whatever the file is called
+            raise UserError(f"{path} is a JPEG, which blurs class ids and colours; expected a PNG layout")
         layout = self._decode(image, path)
         if size is None:
             return layout
@@ -195,7 +195,7 @@ class LayoutReader:
         unknown = layout == 255
         count = int(unknown.sum())
         with self._lock:
-            self._unknown[path] = count
+            self._unknown[path] = count, layout.size
             if count and self._example is None:
                 row, column = np.argwhere(unknown)[0]
                 self._example = path, tuple(np.asarray(image.convert("RGB"))[row, column].tolist())
@@ -206,10 +206,11 @@ class LayoutReader:
         if self._example is None:
             return None
         path, color = self._example
-        counts = list(self._unknown.values())
+        counts, sizes = zip(*self._unknown.values(), strict=True)
         return (
-            f"{sum(counts):,} pixels in {sum(map(bool, counts))} of {len(counts)} colour layouts read "
-            f"have a colour outside the palette and count as void, for example {color} in {path}"
+            f"{sum(counts):,} pixels ({sum(counts) / sum(sizes):.1%}) in {sum(map(bool, counts))} of {len(counts)} "
+            f"colour layouts read have a colour outside the palette and count as void, for example {color} in {path}; "
+            "if it should be a class, add it to the palette"
         )
 
 

@@ -18,7 +18,7 @@ from crn_tf.generator import module_height
 from crn_tf.release import describe_release, load_release_checkpoint, release_prefix
 
 
-def load_generator(path: Path) -> tuple[keras.Model, ModelDescription]:
+def load_generator(path: str | Path) -> tuple[keras.Model, ModelDescription]:
     """Build the generator of a run folder (its newest checkpoint), a weights file, or a checkpoint of the 2017 release.
 
     Args:
@@ -27,6 +27,7 @@ def load_generator(path: Path) -> tuple[keras.Model, ModelDescription]:
     Raises:
         UserError: There is none, or it is damaged.
     """
+    path = Path(path)
     prefix = release_prefix(path)
     if prefix:
         description = describe_release(prefix)
@@ -56,7 +57,7 @@ def load_generator(path: Path) -> tuple[keras.Model, ModelDescription]:
     return generator, description
 
 
-def take_over_weights(generator: keras.Model, path: Path) -> tuple[list[int], list[int]]:
+def take_over_weights(generator: keras.Model, path: str | Path) -> tuple[list[int], list[int]]:
     """Start a generator from a trained one: modules that both have are taken over, the others stay fresh.
 
     The projection to images is taken over only between models of the same height and number of images.

@@ -48,8 +48,7 @@ class TrainingRun:
 
         Args:
             settings: Resolved settings, with the perceiver's weights.
-            folder: Where the run is kept. If it has settings already, the run goes on from its last checkpoint, or
-                from the beginning if it did not get as far as one.
+            folder: Where the run is kept. If it has a checkpoint, the run goes on from there.
 
         Raises:
             UserError: Data, weights or checkpoint cannot be used.
@@ -61,8 +60,7 @@ class TrainingRun:
         self.description = ModelDescription(
             settings.image_size[0], settings.grid, settings.images, settings.width, self.pipeline.data.classes
         )
-        resumed = folder.settings.exists()
-        if resumed:
+        if folder.checkpoints():
             difference = folder.description().difference(self.description)
             if difference:
                 raise UserError(f"the run {folder.path} is of another model: now {difference}")
@@ -134,9 +132,12 @@ class TrainingRun:
                     self._run_epoch()
             except SpoiledWeightsError:
                 raise
-            except UserError:  # a data file, say: the weights are good
+            except UserError as error:  # a data file, say: the weights are good
                 self._save()
-                raise
+                if not self.folder.checkpoints():
+                    raise
+                advice = f"when that is mended, go on with: python train.py --resume --out {self.folder.path}"
+                raise UserError(f"{error}\nsaved at step {self._saved_step}; {advice}") from error
             self._save()
             save_weights(self.folder.weights, self.trainer.generator, self.description)
             self._write_stages()
@@ -186,7 +187,7 @@ class TrainingRun:
         if self.settings.loss_weights == AUTO:
             self.trainer.start_measuring()
             count = min(CALIBRATION_BATCHES, self.pipeline.steps_per_epoch)
-            for batch in tqdm(self.pipeline.batches(0, count), "calibrating", count, leave=False, unit="batch"):
+            for batch in tqdm(self.pipeline.batches(0, count), "calibrating", count, leave=False, disable=None):
                 self.trainer.measure(*batch)
             self.trainer.rebalance()
         self._show_loss_weights("at the start")
@@ -247,7 +248,7 @@ class TrainingRun:
 
     def _show_epoch(self, epoch: int, train_loss: float | None) -> None:
         """After an epoch: validation loss, sample sheet, one line of text."""
-        texts = [f"epoch {epoch}, step {self.step}:"]
+        texts = []
         if train_loss is not None:
             texts.append(f"loss {train_loss:.3f}")
         if self.validation:
@@ -255,10 +256,11 @@ class TrainingRun:
             texts.append(f"validation loss {terms.sum():.3f} ({len(self.validation.data)} pairs)")
         sheet = self._draw_samples()
         path = self.folder.samples / f"epoch_{epoch:04d}.png"
+        texts.append(str(path))
         write_image(path, sheet)
         with self._logs.as_default():
             tf.summary.image("samples", sheet[None], self.step)
-        tqdm.write(f"{' '.join(texts)}; {path}")
+        tqdm.write(f"epoch {epoch}, step {self.step}: {', '.join(texts)}")
         for pipeline in filter(None, (self.pipeline, self.validation)):
             warning = pipeline.data.warning()
             if warning and warning not in self._warnings:  # another one if there are more files in its count now
@@ -268,7 +270,7 @@ class TrainingRun:
     def _validate(self) -> np.ndarray:
         """Each tap's part of the loss on validation pairs, logged."""
         count = len(self.validation.data)
-        pairs = tqdm(self.validation.batches(0, count), "validation", count, leave=False, unit="pair", delay=2)
+        pairs = tqdm(self.validation.batches(0, count), "validation", count, leave=False, unit="pair", disable=None)
         terms = np.mean([self.trainer.evaluate(*pair)[1].numpy() for pair in pairs], axis=0)
         self._checked(float(terms.sum()))
         self._log("validation", terms)

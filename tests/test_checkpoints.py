@@ -104,7 +104,7 @@ def test_only_the_last_checkpoints_are_kept(run, generator):
 
 def test_a_run_folder_loads_as_its_newest_checkpoint(run, generator):
     run.save(9, named(randomized(generator)))
-    loaded, description = load_generator(run.path)
+    loaded, description = load_generator(str(run.path))  # a text or a Path
     assert_same_weights(loaded, generator)
     assert description == DESCRIPTION
 

@@ -160,6 +160,42 @@ def test_no_image_is_written_over_a_layout(call, folder_data):
     assert layout.read_bytes() == before
 
 
+def test_a_run_that_failed_before_its_first_step_can_be_tried_again(call, folder_data, tmp_path):
+    bad = tmp_path / "own/labels/val/0.png"
+    good = bad.read_bytes()
+    damage(bad, "ids")
+    the_error(call("train.py", "--data", folder_data, *TINY))
+    bad.write_bytes(good)
+    train_tiny(call, folder_data)
+
+
+def test_resume_takes_the_newest_run_even_if_it_has_no_checkpoint(call, folder_data, tmp_path):
+    train_tiny(call, folder_data, "--images", 1)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "run").rename(tmp_path / "runs/old")
+    started = tmp_path / "runs/new"
+    started.mkdir()
+    settings = (tmp_path / "runs/old/settings.json").read_text()
+    (started / "settings.json").write_text(settings)
+    code, output, errors = call("train.py", "--resume", "--steps", 1)
+    assert code == 0, errors
+    assert "steps 0 to 1 in runs/new" in output
+
+
+def test_a_folder_with_other_files_is_no_place_for_a_run(call, folder_data, tmp_path):
+    message = the_error(call("train.py", "--data", folder_data, *TINY[:-1], folder_data), 2)
+    assert "has other files in it: choose a new folder" in message
+
+
+def test_what_is_saved_when_a_file_breaks_is_said(call, folder_data, tmp_path):
+    train_tiny(call, folder_data, "--images", 1)
+    for path in (folder_data / "photos/train").iterdir():
+        path.write_bytes(b"\x89PNG" + path.read_bytes()[4:200])
+    result = call("train.py", "--resume", "--out", "run", "--steps", 9)
+    the_error(result)
+    assert "cannot read the image" in result[2]
+
+
 def test_a_run_folder_is_not_overwritten(call, folder_data):
     train_tiny(call, folder_data)
     message = the_error(call("train.py", "--data", folder_data, *TINY), 2)

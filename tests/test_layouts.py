@@ -224,7 +224,7 @@ def test_a_palette_png_with_some_other_colours_is_still_read_by_colours(tmp_path
     reader = LayoutReader(RGB)
     path = save_palette(tmp_path / "a.png", [[0, 0, 0, 1]], [BLUE, PINK])
     assert reader.read(path).tolist() == [[2, 2, 2, 3]]
-    assert "1 pixels in 1 of 1 " in reader.warning() and str(PINK) in reader.warning()
+    assert "1 pixels (25.0%) in 1 of 1 " in reader.warning() and str(PINK) in reader.warning()
 
 
 def test_unknown_colours_become_void_and_are_counted_over_all_files(tmp_path):
@@ -235,10 +235,11 @@ def test_unknown_colours_become_void_and_are_counted_over_all_files(tmp_path):
     assert reader.warning() is None
     second = save(tmp_path / "second.png", [[RED, PINK], [PINK, (1, 1, 1)]])
     assert reader.read(second).tolist() == [[0, 3], [3, 3]]
-    assert "3 pixels in 1 of 2 colour layouts" in reader.warning()
+    assert "3 pixels (50.0%) in 1 of 2 colour layouts" in reader.warning()
     reader.read(save(tmp_path / "third.png", np.full((40, 50, 3), 77)))
-    assert "2,003 pixels in 2 of 3 colour layouts" in reader.warning()
-    assert reader.warning().endswith(f"for example {PINK} in {second}") and "\n" not in reader.warning()
+    assert "2,003 pixels (99.9%) in 2 of 3 colour layouts" in reader.warning()
+    assert f"for example {PINK} in {second}; if it should be a class" in reader.warning()
+    assert "\n" not in reader.warning()
 
 
 @pytest.mark.parametrize("pixel", [[255, 0, 0, 0], [0, 254]])
@@ -251,11 +252,10 @@ def test_a_palette_png_with_a_transparent_colour_is_refused(tmp_path):
     assert "transparent pixels" in error_of(path)
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a.JPEG"])
-def test_a_jpeg_is_no_layout(tmp_path, name):
-    assert "is a JPEG, which blurs class ids and colours; expected a PNG" in error_of(
-        save(tmp_path / name, np.zeros((8, 8)))
-    )
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "called.png"])
+def test_a_jpeg_is_no_layout_whatever_it_is_called(tmp_path, name):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / name, format="JPEG")
+    assert "is a JPEG, which blurs class ids and colours; expected a PNG" in error_of(tmp_path / name)
 
 
 def test_other_kinds_of_pixels_are_refused(tmp_path):
