@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+from crn_tf import build_generator
 from crn_tf.errors import run_command
 from tests.conftest import ROOT
+from tests.test_release import SMALL, release_values, write_checkpoint
 
 
 @pytest.fixture
@@ -311,3 +314,42 @@ def test_the_releases_layouts_train_with_photographs_and_synthesize_without(call
         assert code == 0, errors
     assert (tmp_path / "GTA/Label256Full/00100370.png").exists()
     assert (tmp_path / "cityscapes/Label256Full/00100027.png").exists()
+
+
+@pytest.fixture
+def release_checkpoint(tmp_path):
+    """A small model in the release's format: 8x16, 20 classes, three images, Adam at step 50."""
+    values = release_values(build_generator(**SMALL))
+    moments = {f"{name}/{slot}": np.abs(value) for name, value in values.items() for slot in ("Adam", "Adam_1")}
+    powers = {"beta1_power": np.float32(0.9**51), "beta2_power": np.float32(0.999**51)}
+    return write_checkpoint(tmp_path / "result_256p/model.ckpt", values | moments | powers)
+
+
+def test_a_release_checkpoint_synthesizes_the_releases_layouts(call, shared, tmp_path, release_checkpoint):
+    layouts = shared / "data/release/cityscapes/Label256Full"
+    code, _, errors = call("test.py", "--weights", release_checkpoint, "--layouts", layouts, "--limit", 2)
+    assert code == 0, errors
+    assert {path.name for path in (tmp_path / "results").iterdir()} >= {"00100027_0.png", "00100027_2.png"}
+    sample = shared / "data/release/result_512p/model.ckpt"
+    message = the_error(call("test.py", "--weights", sample, "--layouts", layouts))
+    assert "result_512p/model.ckpt.data-00000-of-00001" in message and "crn_tf.download release-512p" in message
+
+
+GROW = ("--images", 3, "--width", 4 / 1024, "--vgg-weights", "random", "--steps", 1, "--out", "run")
+
+
+def test_training_grows_from_a_release_checkpoint(call, shared, release_checkpoint):
+    data = ("--data", shared / "data/cityscapes_sample", "--init-from", release_checkpoint, *GROW)
+    code, output, errors = call("train.py", "--size", "32x64", *data, "--train-modules", "16,32")
+    assert code == 0, errors
+    assert f"modules taken over from {release_checkpoint}: 4, 8; new: 16, 32" in output
+    assert "training only modules 16,32" in output
+
+
+def test_training_goes_on_where_the_authors_stopped(call, shared, tmp_path, release_checkpoint):
+    data = ("--data", shared / "data/cityscapes_sample", "--init-from", release_checkpoint, *GROW)
+    code, output, errors = call("train.py", "--size", "8x16", *data, "--init-optimizer")
+    assert code == 0, errors
+    assert "Adam's moments taken over, step 50" in output
+    reader = tf.train.load_checkpoint(str(tmp_path / "run/checkpoints/step_00000001/state"))
+    assert reader.get_tensor("optimizer/adam/iteration") == 51
