@@ -2,6 +2,8 @@
 
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -25,15 +27,9 @@ def read_image(path: Path) -> Image.Image:
     Raises:
         UserError: The file is missing, not a picture, or damaged.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    except FileNotFoundError as error:
-        raise UserError(f"no image {path}") from error
-    except _DAMAGE as error:
-        reason = "not a picture" if isinstance(error, Image.UnidentifiedImageError) else str(error)
-        raise UserError(f"cannot read the image {path}: {reason}") from error
+    with _reading(path), Image.open(path) as image:
+        image.load()
+        return image
 
 
 def image_size(path: Path) -> Size:
@@ -42,11 +38,17 @@ def image_size(path: Path) -> Size:
     Raises:
         UserError: The file is missing or not a picture.
     """
+    with _reading(path), Image.open(path) as image:
+        # EXIF orientations 5 to 8 swap the axes. A PNG's own getexif() would decode all of it to find them.
+        turned = Image.Image.getexif(image).get(0x0112, 1) >= 5
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what Pillow raises for a missing or damaged picture into one line."""
     try:
-        with Image.open(path) as image:
-            # EXIF orientations 5 to 8 swap the axes. A PNG's own getexif() would decode all of it to find them.
-            turned = Image.Image.getexif(image).get(0x0112, 1) >= 5
-            return (image.width, image.height) if turned else (image.height, image.width)
+        yield
     except FileNotFoundError as error:
         raise UserError(f"no image {path}") from error
     except _DAMAGE as error:

@@ -21,7 +21,7 @@ from crn_tf import build_generator  # noqa: E402
 LIMIT = 1e-4  # relative, L2
 
 
-def compare(path: str) -> dict[str, float]:
+def compare(path: str | Path) -> dict[str, float]:
     """Relative differences (L2) of the normalized values and of the gradient of sum(y**3)."""
     expected = np.load(path)
     used = build_generator(4, num_classes=2, width=0.002).get_layer("module_4_norm1")  # as the generator configures it
