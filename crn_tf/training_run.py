@@ -107,8 +107,8 @@ class TrainingRun:
             prefix = release_prefix(path)
             if not prefix:
                 raise UserError(f"{path} is no checkpoint of the 2017 release; go on with a run of ours by --resume")
-            optimizer = self.trainer.optimizer
-            load_release_checkpoint(self.trainer.generator, prefix, getattr(optimizer, "inner_optimizer", optimizer))
+            optimizer = getattr(self.trainer.optimizer, "inner_optimizer", self.trainer.optimizer)  # under loss scaling
+            load_release_checkpoint(self.trainer.generator, prefix, optimizer)
             print(f"Adam's moments taken over, step {int(optimizer.iterations.numpy()):,}")
 
     def run(self) -> bool:
@@ -173,13 +173,14 @@ class TrainingRun:
                     rate = len(window) * batch / (time.monotonic() - since)
                     self._log("train", np.mean(window, axis=0), images_per_second=rate)
                     window, since = [], time.monotonic()
-                if self._stop_requested and self.step < last:
-                    return
-                if time.monotonic() - self._saved_time > 60 * self.settings.checkpoint_minutes:
-                    self._save()
+                if self.step < last:  # else what an epoch ends with belongs into the checkpoint
+                    if self._stop_requested:
+                        return
+                    self._save_if_due()
         if epoch + 1 == self.settings.rebalance_epoch and self.step == first + per_epoch:
             self.trainer.rebalance()
             self._show_loss_weights("rebalanced: losses before and after are not comparable")
+        self._save_if_due()
         self._show_epoch(epoch + 1, float(np.mean(losses)))
 
     def _calibrate(self) -> None:
@@ -216,6 +217,11 @@ class TrainingRun:
         kept = f"{checkpoints[-1]} is the last checkpoint" if checkpoints else "there is no checkpoint yet"
         advice = "a lower --lr" if self.settings.precision == "float32" else "a lower --lr, or --precision float32"
         return SpoiledWeightsError(f"{what}; {kept}: try {advice}")
+
+    def _save_if_due(self) -> None:
+        """Save a checkpoint, if the last one is old enough."""
+        if time.monotonic() - self._saved_time > 60 * self.settings.checkpoint_minutes:
+            self._save()
 
     def _save(self) -> None:
         """Save a checkpoint, if there is something new and good to save.

@@ -165,6 +165,19 @@ def test_loss_weights_are_rebalanced_and_survive_a_resume(settings, tmp_path, ca
     np.testing.assert_allclose(continued.trainer.loss_weights.numpy(), weights, rtol=1e-4)
 
 
+def test_a_checkpoint_at_the_end_of_the_measured_epoch_has_the_new_weights(settings, tmp_path, monkeypatch):
+    settings = dataclasses.replace(settings, rebalance_epoch=1, checkpoint_minutes=1e-9)
+    killed = start(settings, tmp_path / "run")
+    show = killed._show_epoch
+    monkeypatch.setattr(killed, "_show_epoch", lambda epoch, loss: show(epoch, loss) if epoch == 0 else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        killed.run()
+    continued = start(settings, tmp_path / "run")
+    assert continued.step == 5
+    np.testing.assert_array_equal(continued.trainer.loss_weights, killed.trainer.loss_weights)
+    assert (continued.trainer.loss_weights.numpy() != 1).all()
+
+
 def test_automatic_loss_weights_are_measured_before_the_first_step(settings, tmp_path):
     run = start(dataclasses.replace(settings, loss_weights="auto", steps=1), tmp_path / "run")
     run.run()
