@@ -54,7 +54,7 @@ class TrainSettings:
     init_from: Path | None = None
     """Start from a trained model: a run folder, a weights file, or a model.ckpt of the 2017 release. Modules that it
     has are taken over, others start fresh."""
-    init_optimizer: Switch = False
+    init_optimizer: bool = False
     """With --init-from a release checkpoint of the same model: take over Adam's moments and step too."""
     train_modules: str | None = None
     """Heights of the modules to train, such as 512,1024; all if not given."""

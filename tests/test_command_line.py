@@ -353,3 +353,6 @@ def test_training_goes_on_where_the_authors_stopped(call, shared, tmp_path, rele
     assert "Adam's moments taken over, step 50" in output
     reader = tf.train.load_checkpoint(str(tmp_path / "run/checkpoints/step_00000001/state"))
     assert reader.get_tensor("optimizer/adam/iteration") == 51
+    code, output, errors = call("train.py", "--size", "8x16", *data, "--init-optimizer", "--resume", "--steps", 2)
+    assert code == 0, errors
+    assert "steps 1 to 2 in run" in output and "taken over" not in output
