@@ -96,7 +96,7 @@ class RunFolder:
         """
         write_text(self.model, description.to_json())
         write_text(self._data, json.dumps(_contents(data)) + "\n")
-        write_text(self.settings, settings)  # last: a folder with settings is a run
+        write_text(self.settings, settings)  # last: settings are how a started run is found
 
     def check_data(self, data: DataSet) -> None:
         """Compare a data set with the one the run was started with.

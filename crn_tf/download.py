@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from crn_tf.errors import UserError, run_command
 from crn_tf.files import make_folder
-from crn_tf.vgg_weights import KERAS_FILE, KERAS_MD5, KERAS_URL, MATLAB_URL, WEIGHTS_FOLDER
+from crn_tf.vgg_weights import KERAS_FILE, KERAS_MD5, KERAS_URL, MATLAB_FILE, MATLAB_URL, WEIGHTS_FOLDER
 
 RELEASE_URL = "https://cqf.io/data/Tensorflow_models"
 _CHUNK = 1 << 18  # bytes read at once
@@ -44,7 +44,7 @@ PUBLISHED: dict[str, list[PublishedFile]] = {
     "release-256p": _release("result_256p"),
     "release-gta": _release("result_GTA"),
     "vgg19": [PublishedFile(KERAS_URL, WEIGHTS_FOLDER / KERAS_FILE, KERAS_MD5)],
-    "vgg19-mat": [PublishedFile(MATLAB_URL, WEIGHTS_FOLDER / MATLAB_URL.rpartition("/")[2])],
+    "vgg19-mat": [PublishedFile(MATLAB_URL, WEIGHTS_FOLDER / MATLAB_FILE)],
 }
 
 
