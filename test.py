@@ -14,7 +14,7 @@ import tyro
 from tqdm import tqdm
 
 from crn_tf import sheets
-from crn_tf.datasets import DataSet, Kind, find_kind, layout_files, loose_layouts, open_data_set, splits
+from crn_tf.datasets import DataSet, FileDataSet, Kind, find_kind, layout_files, loose_layouts, open_data_set, splits
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import make_folder
 from crn_tf.images import Fit, write_image
@@ -84,7 +84,7 @@ def main() -> None:
         )
     count = min(len(data), settings.limit or len(data))
     outputs = output_paths(settings, [data.name(index) for index in range(count)], description.num_images)
-    check_outputs(outputs, files)
+    check_outputs(outputs, data)
     print(f"layouts: {count}, images of each: {description.num_images}, model: {weights}")
     say_what_is_resized(data, count, description.image_size, settings.fit)
 
@@ -125,13 +125,14 @@ def output_paths(settings: TestSettings, names: list[str], num_images: int) -> l
     return [[settings.out / f"{name}{suffix}.{settings.format}" for suffix in suffixes] for name in names]
 
 
-def check_outputs(outputs: list[list[Path]], layouts: list[Path]) -> None:
-    """Make sure that no image is written over a layout, another image or the contact sheet.
+def check_outputs(outputs: list[list[Path]], data: DataSet) -> None:
+    """Make sure that no image is written over a file of the data, another image or the contact sheet.
 
     Raises:
         UsageError: One would be.
     """
-    taken = {path.resolve() for path in layouts}
+    pairs = data.pairs if isinstance(data, FileDataSet) else []
+    taken = {path.resolve() for pair in pairs for path in (pair.layout, pair.photo) if path}
     for path in (path for paths in outputs for path in paths):
         if path.resolve() in taken or path.name == CONTACT_SHEET:
             raise UsageError(f"{path} would be written over another file: choose another --out, or rename the layout")

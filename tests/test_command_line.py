@@ -160,6 +160,9 @@ def test_no_image_is_written_over_a_layout(call, folder_data):
     before = layout.read_bytes()
     message = the_error(call("test.py", "--weights", "run", "--layouts", layout, "--out", layout.parent), 2)
     assert "0.png would be written over another file" in message
+    for folder in (layout.parent, folder_data / "photos/val"):
+        message = the_error(call("test.py", "--weights", "run", "--layouts", folder_data, "--out", folder), 2)
+        assert "0.png would be written over another file" in message
     assert layout.read_bytes() == before
 
 
