@@ -4,7 +4,9 @@ Pure Keras: runs on every Keras backend.
 """
 
 import keras
-from keras import layers, ops
+from keras import layers
+
+from crn_tf.layers import NormalizedLeakyReLU, UpsampledConvolution
 
 # Feature channels of each refinement module, coarsest first: 4x8 ... 1024x2048 in the paper's Cityscapes models.
 MODULE_WIDTHS = (1024, 1024, 1024, 1024, 1024, 512, 512, 128, 32)
@@ -72,55 +74,16 @@ def refinement_module(features, layout, size: int, channels: int):
     Returns:
         Features [B, h, w, channels].
     """
+    def convolution(step: int):
+        return layers.Conv2D(channels, 3, padding="same", use_bias=False, name=f"module_{size}_conv{step}")
+
     if features is None:
-        x = layout
-    else:
-        x = CornerAlignedUpsampling(name=f"module_{size}_upsample")(features)
-        x = layers.Concatenate(name=f"module_{size}_input")([x, layout])
-    for step in (1, 2):
-        x = layers.Conv2D(channels, 3, padding="same", use_bias=False, name=f"module_{size}_conv{step}")(x)
-        # Layer normalization over H, W and C together, with a gain and an offset for each channel.
-        x = layers.GroupNormalization(groups=1, epsilon=1e-12, name=f"module_{size}_norm{step}")(x)
-        x = layers.LeakyReLU(negative_slope=0.2, name=f"module_{size}_relu{step}")(x)
-    return x
-
-
-@keras.saving.register_keras_serializable("crn_tf")
-class CornerAlignedUpsampling(layers.Layer):
-    """Bilinear upsampling by two with corners aligned: source coordinate = i * (n - 1) / (2n - 1).
-
-    [B, h, w, D] -> [B, 2h, 2w, D]. This is how the 2017 release resizes features; Keras' own layers put half a
-    pixel between the corners, which gives different images.
-    """
-
-    def call(self, x):
-        return _double(_double(x, axis=1), axis=2)
-
-    def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        return batch, 2 * height, 2 * width, channels
-
-
-def _double(x, axis: int):
-    """Double one axis. Every output lies between two neighbours, so shifts and weights are enough.
-
-    Output 2j lies j/(2n-1) before input j, and output 2j+1 lies (n-1-j)/(2n-1) behind it.
-    """
-    n = x.shape[axis]
-    position = ops.reshape(ops.arange(n, dtype="float32"), [n if a == axis else 1 for a in range(4)])
-    before = ops.cast(position / (2 * n - 1), x.dtype)
-    behind = ops.cast((n - 1 - position) / (2 * n - 1), x.dtype)
-    first, last = _span(x, axis, 0, 1), _span(x, axis, n - 1, n)
-    previous = ops.concatenate([first, _span(x, axis, 0, n - 1)], axis)
-    following = ops.concatenate([_span(x, axis, 1, n), last], axis)
-    pairs = ops.stack([x + before * (previous - x), x + behind * (following - x)], axis + 1)
-    shape = list(x.shape)
-    shape[axis] = 2 * n
-    return ops.reshape(pairs, [-1, *shape[1:]])
-
-
-def _span(x, axis: int, start: int, stop: int):
-    return x[:, start:stop] if axis == 1 else x[:, :, start:stop]
+        x = convolution(1)(layout)
+    else:  # on upsampled features beside the layout
+        x = UpsampledConvolution(channels, name=f"module_{size}_conv1")([features, layout])
+    x = NormalizedLeakyReLU(name=f"module_{size}_norm1")(x)
+    x = convolution(2)(x)
+    return NormalizedLeakyReLU(name=f"module_{size}_norm2")(x)
 
 
 def module_heights(height: int, rows: int) -> list[int]:
