@@ -1,8 +1,8 @@
 """Is the input pipeline faster than what waits for it? Its rate, from files and from the decoded cache, beside the
-rate at which a training step uses pairs up.
+rates at which a training step uses pairs up: here, and on an assumed fast GPU.
 
 python benchmarks/input.py --data camvid --size 192x256 --width 0.25
-python benchmarks/input.py --data cityscapes --size 1024x2048 --json input.json
+python benchmarks/input.py --data cityscapes --res 1024 --no-training-step --json input.json
 """
 
 import itertools
@@ -15,16 +15,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from crn_tf.errors import run_command
+from benchmarks.measuring import build_trainer, training_tflop
+from crn_tf.errors import UsageError, run_command
 from crn_tf.files import write_text
 from crn_tf.images import Fit
 from crn_tf.quiet import start_tensorflow
 from crn_tf.settings import TrainSettings
+
+WANTED = 10  # times as fast as the assumed GPU: then no training there waits for its input
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,23 @@ class InputBenchmark:
 
     data: Path | None = None
     """Folder of a data set; the toy scenes if not given."""
-    size: str = "256x512"
-    """Height and width."""
+    res: Literal[256, 512, 1024] | None = None
+    """Image height, 256 if not given; the width is twice that."""
+    size: str | None = None
+    """Height and width instead of --res, such as 192x256."""
     fit: Fit = "resize"
     """As in train.py."""
     batch: int = 1
     """Pairs in a step."""
     width: float = 1.0
-    """Of the generator whose training step is timed."""
+    """Of the generator whose training step is timed or computed."""
     images: int = 1
-    """Images synthesized for each layout."""
+    """Images synthesized for each layout. One is the hardest for the pipeline: its step is the shortest."""
+    training_step: bool = True
+    """Time a training step on this machine too."""
+    gpu_tflops: float = 400.0
+    """TFLOP/s that a fast GPU is assumed, not measured, to sustain in training: 40 % of an H200's 989 in dense
+    bfloat16. (Small sizes and widths would not get there.)"""
     seconds: float = 10.0
     """How long to measure each variant, in all rounds together."""
     rounds: int = 3
@@ -55,9 +66,12 @@ def main() -> None:
     """Measure in turn, print a table."""
     options = tyro.cli(InputBenchmark)
     settings = TrainSettings(
-        size=options.size, data=options.data, dataset=None if options.data else "toy", images=options.images,
-        vgg_weights="random", batch=options.batch, width=options.width, fit=options.fit,
+        res=options.res, size=options.size, data=options.data, dataset=None if options.data else "toy",
+        images=options.images, vgg_weights="random", batch=options.batch, width=options.width, fit=options.fit,
     ).resolved()  # fmt: skip
+    for name in ("seconds", "rounds", "gpu_tflops"):
+        if not getattr(options, name) > 0:
+            raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, not {getattr(options, name)}")
     start_tensorflow()
     from crn_tf.datasets import find_kind, open_data_set
     from crn_tf.pipeline import DecodedCache, InputPipeline
@@ -71,7 +85,10 @@ def main() -> None:
             name: InputPipeline(source, size, settings.fit, settings.batch, seed=0).batches(0, endless)
             for name, source in (("files", data), ("cache", cached))
         }
-        sources["training step"] = training_steps(settings, data, next(sources["cache"]))
+        trainer = build_trainer(settings, data.classes.num_classes)
+        tflop = training_tflop(trainer.generator, trainer.perceiver)
+        if options.training_step:
+            sources["training step"] = training_steps(trainer, next(sources["cache"]))
         rates: dict[str, list[float]] = {name: [] for name in sources}
         for _ in range(options.rounds):
             for name, source in sources.items():
@@ -79,28 +96,37 @@ def main() -> None:
                 skip = 0 if name == "training step" else 4 + os.cpu_count()
                 rates[name].append(settings.batch * steps_per_second(source, options.seconds / options.rounds, skip))
 
-    result = {"size": options.size, "batch": settings.batch, "width": settings.width, "images": settings.images}
+    result = {"size": settings.size, "batch": settings.batch, "width": settings.width, "images": settings.images}
     result["pairs_per_second"] = {name: statistics.median(values) for name, values in rates.items()}
     result["spread"] = {name: [min(values), max(values)] for name, values in rates.items()}
-    used = result["pairs_per_second"]["training step"]
-    print(f"{'':14} {'pairs/s':>9} {'(min..max)':>18} {'x training step':>16}")
-    for name, rate in result["pairs_per_second"].items():
-        spread = "({:.2f}..{:.2f})".format(*result["spread"][name])
-        print(f"{name:14} {rate:9.2f} {spread:>18} {rate / used:16.1f}")
+    result |= {"tflop_per_pair": tflop, "assumed_gpu_tflops": options.gpu_tflops, "cpu_cores": os.cpu_count()}
+    result["pairs_per_second"]["assumed GPU"] = gpu_rate = options.gpu_tflops / tflop
+    result["times_assumed_gpu"] = {name: result["pairs_per_second"][name] / gpu_rate for name in ("files", "cache")}
+    print_table(result)
     print(json.dumps(result))
     if options.json:
         write_text(options.json, json.dumps(result) + "\n")
 
 
-def training_steps(settings: TrainSettings, data, batch) -> Iterator[None]:
-    """Endless training steps on one batch, so that no input is waited for; the first has been taken."""
-    from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver
-
-    generator = build_generator(
-        settings.image_size[0], data.classes.num_classes, settings.images, settings.width, settings.grid
+def print_table(result: dict) -> None:
+    """Show each rate as a multiple of the training step's, and say whether files and cache are fast enough."""
+    rates = result["pairs_per_second"]
+    used = {name: rates[name] for name in ("training step", "assumed GPU") if name in rates}
+    print(" ".join([f"{'':14} {'pairs/s':>9} {'(min..max)':>20}", *(f"{f'x {name}':>16}" for name in used)]))
+    for name, rate in rates.items():
+        spread = "({:.2f}..{:.2f})".format(*result["spread"][name]) if name in result["spread"] else "computed"
+        print(" ".join([f"{name:14} {rate:9.2f} {spread:>20}", *(f"{rate / other:16.2f}" for other in used.values())]))
+    print(
+        f"assumed GPU: {result['assumed_gpu_tflops']:g} TFLOP/s sustained, "
+        f"{result['tflop_per_pair']:.4g} model TFLOP a pair; the pipeline ran on {result['cpu_cores']} CPU cores"
     )
-    weights = LOSS_WEIGHTS[settings.loss_weights]
-    trainer = Trainer(generator, build_perceiver("random"), settings.loss, weights)
+    for name, times in result["times_assumed_gpu"].items():
+        verdict = "fast enough" if times >= WANTED else "NOT fast enough"
+        print(f"from {name}: {times:.2f} times the assumed GPU's rate, wanted {WANTED}: {verdict}")
+
+
+def training_steps(trainer, batch) -> Iterator[None]:
+    """Endless training steps on one batch, so that no input is waited for; the first has been taken."""
 
     def step() -> None:
         trainer.train_step(*batch)[0].numpy()

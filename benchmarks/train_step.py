@@ -1,0 +1,62 @@
+"""How fast is a training step, and how much memory does it take?
+
+python benchmarks/train_step.py --res 256
+python benchmarks/train_step.py --res 1024 --precision float32 bfloat16 --compare --json step.json
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import measuring
+from crn_tf.errors import UsageError, run_command
+from crn_tf.layouts import CITYSCAPES
+from crn_tf.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class TrainStepBenchmark(measuring.Benchmark):
+    """Measure training steps on random pairs: loss, gradients and Adam, each variant in a process of its own.
+
+    Flags that take several values make variants: every combination is measured.
+    """
+
+    loss: tuple[Literal["content", "best-image", "best-per-class"], ...] = ()
+    """Which images are compared with the photograph; content for one image, else best-per-class."""
+    remat: tuple[Literal["auto", "on", "off"], ...] = ("auto",)
+    """Compute features again in the backward pass instead of keeping them."""
+
+    def setting_names(self) -> list[str]:
+        """As the base class. Until TrainSettings has `remat`: delete this whole method then."""
+        if self.remat != ("auto",):
+            raise UsageError("--remat cannot be chosen yet: TrainSettings has no such setting")
+        return [name for name in super().setting_names() if name != "remat"]
+
+
+def main() -> None:
+    """Measure the variants, or one of them as a worker."""
+    if sys.argv[1:2] == [measuring.WORKER]:
+        measuring.work(prepare)
+    else:
+        measuring.run_benchmark(__file__, tyro.cli(TrainStepBenchmark))
+
+
+def prepare(settings: TrainSettings) -> tuple[Callable[[], object], float]:
+    """A training step on one batch, and its TFLOP."""
+    import tensorflow as tf
+
+    trainer = measuring.build_trainer(settings, CITYSCAPES.num_classes)
+    photos = tf.constant(measuring.random_photos(settings))
+    layouts = tf.constant(measuring.random_layouts(settings))
+    tflop = settings.batch * measuring.training_tflop(trainer.generator, trainer.perceiver)
+    return lambda: trainer.train_step(photos, layouts)[0].numpy(), tflop
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,162 @@
+"""The benchmarks: results that agree with each other, operations counted by hand, and a line when a worker dies."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import measuring
+from crn_tf import build_generator, build_perceiver
+from crn_tf.errors import UsageError, UserError
+from crn_tf.settings import TrainSettings
+from tests.conftest import ROOT
+
+TINY = ("--size", "16x32", "--width", str(1 / 64))
+
+# A generator of 8x16 from a base grid of 4x8, of 16 channels (1024 / 64) in both modules, for 20 classes and 2 images.
+TINY_MULTIPLY_ADDS = (
+    4 * 8 * 9 * (20 * 16 + 16 * 16)  # the module at 4x8
+    + 8 * 16 * 9 * ((16 + 20) * 16 + 16 * 16)  # at 8x16, from the features of 4x8 and the layout
+    + 8 * 16 * 16 * 6  # the projection
+)
+# VGG19 up to conv5_2 on 8x16; its last block works on 1x1, for 'same' pooling keeps the last row.
+PERCEIVER_MULTIPLY_ADDS = (
+    8 * 16 * 9 * (3 * 64 + 64 * 64)
+    + 4 * 8 * 9 * (64 * 128 + 128 * 128)
+    + 2 * 4 * 9 * (128 * 256 + 3 * 256 * 256)
+    + 1 * 2 * 9 * (256 * 512 + 3 * 512 * 512)
+    + 1 * 1 * 9 * (2 * 512 * 512)
+)
+
+
+def run(program: str, *arguments, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, ROOT / "benchmarks" / program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+def test_operations_of_a_small_network_are_those_counted_by_hand():
+    generator, perceiver = build_generator(8, 20, 2, 1 / 64), build_perceiver("random")
+    assert measuring.synthesis_tflop(generator) == pytest.approx(2 * TINY_MULTIPLY_ADDS / 1e12)
+    assert measuring.perceiver_tflop(perceiver, 8, 16) == pytest.approx(2 * PERCEIVER_MULTIPLY_ADDS / 1e12)
+    # The photograph forward, each of two images forward and back.
+    expected = 2 * (3 * TINY_MULTIPLY_ADDS + 5 * PERCEIVER_MULTIPLY_ADDS) / 1e12
+    assert measuring.training_tflop(generator, perceiver) == pytest.approx(expected)
+
+
+def test_operations_of_the_papers_networks_are_the_published_ones():
+    perceiver = build_perceiver("random")
+    for height, images, synthesis, training in ((256, 9, 2.15, 8.3), (1024, 1, 3.16, 14)):
+        generator = build_generator(height, 20, images)
+        assert measuring.synthesis_tflop(generator) == pytest.approx(synthesis, abs=0.005)
+        assert measuring.training_tflop(generator, perceiver) == pytest.approx(training, rel=0.02)
+
+
+def test_several_values_make_every_combination_and_follow_the_schedule():
+    variants = measuring.Benchmark(res=(256, 512), precision=("float32", "bfloat16"), width=0.1).variants()
+    assert [(v.size, v.precision, v.images, v.loss) for v in variants] == [
+        ("256x512", "float32", 9, "best-per-class"),
+        ("256x512", "bfloat16", 9, "best-per-class"),
+        ("512x1024", "float32", 1, "content"),
+        ("512x1024", "bfloat16", 1, "content"),
+    ]
+    with pytest.raises(UsageError, match="several"):
+        measuring.Benchmark(compare=True).variants()
+
+
+def test_a_result_is_the_median_of_all_rounds():
+    rounds = [
+        {"seconds": [1.0, 2.0], "first_step_seconds": 9.0, "peak_memory_gb": 3.0, "peak_tflops": 4.0},
+        {"seconds": [4.0, 8.0], "first_step_seconds": 7.0, "peak_memory_gb": 2.0, "peak_tflops": 5.0},
+    ]
+    result = measuring.summarize([{**measured, "tflop_per_step": 6.0, "device": "abacus"} for measured in rounds])
+    assert result["seconds_per_step"] == 3.0 and result["seconds_spread"] == [1.0, 8.0]
+    assert result["first_step_seconds"] == 8.0
+    assert result["peak_memory_gb"] == 3.0
+    assert result["fraction_of_peak"] == pytest.approx(6.0 / 3.0 / 5.0)
+
+
+@pytest.mark.parametrize("program", ["train_step.py", "synthesis.py", "input.py"])
+@pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["--size", "17x32"], 2), (["--rounds", "0"], 2)])
+def test_help_and_usage_errors_do_not_wait_for_tensorflow(tmp_path, program, arguments, code):
+    for name in ("tensorflow", "keras"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
+    result = run(program, *arguments, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert result.returncode == code, result.stderr
+    assert "imported" not in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "line"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "memory runs out"),
+        ("import os; os.abort()", "SIGABRT"),
+        ("import sys; sys.exit('warning\\nerror: memory ran out: a tensor')", "^memory ran out: a tensor$"),
+        ("raise SystemExit(3)", "it said nothing"),
+    ],
+)
+def test_a_worker_that_dies_is_one_line(tmp_path, program, line):
+    worker = tmp_path / "worker.py"
+    worker.write_text(program)
+    settings = TrainSettings(size="16x32").resolved()
+    with pytest.raises(UserError, match=line) as error:
+        measuring.run_worker(str(worker), settings, steps=1)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_training_steps_are_measured(tmp_path):
+    arguments = (*TINY, "--images", 2, "--steps", 2, "--json", tmp_path / "step.json")
+    result = run("train_step.py", *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    line = result.stdout.splitlines()[-1]
+    assert (tmp_path / "step.json").read_text() == line + "\n"
+    assert "model TFLOP" in result.stdout
+    measured = json.loads(line)
+    check(measured)
+    expected = {"size": "16x32", "images": 2, "loss": "best-per-class", "precision": "float32", "batch": 1, "steps": 2}
+    assert measured | expected == measured
+    generator = build_generator(16, 20, 2, 1 / 64)
+    assert measured["tflop_per_step"] == measuring.training_tflop(generator, build_perceiver("random"))
+
+
+@pytest.mark.slow
+def test_synthesis_is_compared_in_turn(tmp_path):
+    arguments = (*TINY, "--images", 1, "--batch", 1, 3, "--steps", 2, "--compare", "--rounds", 2)
+    result = run("synthesis.py", *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    order = [line.split(":")[0] for line in result.stderr.splitlines() if line.startswith("measured")]
+    assert order == ["measured batch 1", "measured batch 3"] * 2
+    one, three = json.loads(result.stdout.splitlines()[-1])
+    check(one)
+    check(three)
+    assert three["tflop_per_step"] == pytest.approx(3 * one["tflop_per_step"])
+    assert one["tflop_per_step"] == pytest.approx(measuring.synthesis_tflop(build_generator(16, 20, 1, 1 / 64)))
+    assert one["seconds_ratio"] == one["memory_ratio"] == 1
+    assert three["seconds_ratio"] == pytest.approx(three["seconds_per_step"] / one["seconds_per_step"])
+
+
+def check(measured: dict) -> None:
+    """Numbers that any measurement must have, whatever the machine."""
+    low, high = measured["seconds_spread"]
+    assert 0 < low <= measured["seconds_per_step"] <= high < measured["first_step_seconds"]
+    assert 0.1 < measured["peak_memory_gb"] < 8  # TensorFlow alone takes hundreds of megabytes
+    share = measured["tflop_per_step"] / measured["seconds_per_step"] / measured["peak_tflops"]
+    assert measured["fraction_of_peak"] == pytest.approx(share)
+    assert 0 < share < 1
+
+
+@pytest.mark.slow
+def test_the_input_pipeline_is_compared_with_an_assumed_gpu(tmp_path):
+    flags = ("--no-training-step", "--seconds", 0.3, "--rounds", 1, "--gpu-tflops", 1e-6)
+    result = run("input.py", *TINY, *flags, "--json", tmp_path / "input.json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    measured = json.loads((tmp_path / "input.json").read_text())
+    rates = measured["pairs_per_second"]
+    assert rates.keys() == {"files", "cache", "assumed GPU"}
+    assert rates["assumed GPU"] == pytest.approx(1e-6 / measured["tflop_per_pair"])
+    for name in ("files", "cache"):
+        assert measured["times_assumed_gpu"][name] == pytest.approx(rates[name] / rates["assumed GPU"])
+        assert f"from {name}" in result.stdout
+    assert "NOT" not in result.stdout  # a GPU of a million multiply-adds a second
