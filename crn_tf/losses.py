@@ -4,9 +4,13 @@ Pure Keras: runs on every Keras backend. All losses are sums over the taps (the 
 conv1_2 ... conv5_2) of weighted errors; they differ in which of the k images a class' error is taken from.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
+import keras
 from keras import layers, ops
+
+from crn_tf.passes import fused
 
 # In the best-per-class loss, the share of the mean over all images: it keeps every image learning (the release).
 FLOOR = 0.001
@@ -22,8 +26,31 @@ def tap_error(reference, synthesized):
     Returns:
         Errors [B, k, h, w], float32.
     """
-    reference, synthesized = ops.cast(reference, "float32"), ops.cast(synthesized, "float32")
-    return ops.mean(ops.abs(synthesized - reference[:, None]), axis=-1)
+    return _tap_error(keras.backend.standardize_dtype(synthesized.dtype))(reference, synthesized)
+
+
+def tap_errors(blocks: Sequence[Callable], photos, images) -> list:
+    """Errors of synthesized images at the image itself and at each of the perceiver's taps.
+
+    Block by block, so that the photograph's activations live only until they have been compared.
+
+    Args:
+        blocks: From `perceiver.split_blocks`.
+        photos: [B, H, W, 3] on the 0..255 scale. No gradient flows into them.
+        images: [B, k, H, W, 3].
+
+    Returns:
+        Errors [B, k, h, w] at the image, conv1_2, ..., conv5_2, float32.
+    """
+    photos = ops.stop_gradient(photos)
+    errors = [tap_error(photos, images)]
+    collection = images.shape[1]
+    reference, synthesized = photos, ops.reshape(images, (-1, *images.shape[2:]))
+    for block in blocks:
+        reference_tap, reference = (ops.stop_gradient(x) for x in block(reference))
+        tap, synthesized = block(synthesized)
+        errors.append(tap_error(reference_tap, ops.reshape(tap, (-1, collection, *tap.shape[1:]))))
+    return errors
 
 
 def class_errors(error, layout):
@@ -104,6 +131,35 @@ LOSSES: dict[str, Callable] = {
     "best-image": lambda errors, loss_weights, layout: best_image_loss(errors, loss_weights),
     "best-per-class": best_per_class_loss,
 }
+
+
+@functools.lru_cache(maxsize=None)
+def _tap_error(dtype: str):
+    """The function of `tap_error` for synthesized activations of a type.
+
+    For the backward pass it keeps the difference's sign, one byte an element, and neither of the activations.
+    """
+
+    @fused
+    def forward(reference, synthesized):
+        difference = ops.cast(synthesized, "float32") - ops.cast(reference, "float32")[:, None]
+        return ops.mean(ops.abs(difference), axis=-1), ops.cast(ops.sign(difference), "int8")
+
+    @fused
+    def backward(upstream, sign):
+        return ops.cast(ops.cast(sign, "float32") * (upstream / sign.shape[-1])[..., None], dtype)
+
+    @ops.custom_gradient
+    def call(reference, synthesized):
+        error, sign = forward(reference, synthesized)
+
+        def gradient(*args, upstream=None):
+            of_synthesized = backward(args[0] if upstream is None else upstream, sign)
+            return -ops.cast(ops.sum(of_synthesized, axis=1), reference.dtype), of_synthesized
+
+        return error, gradient
+
+    return call
 
 
 def _mean_errors(errors: Sequence, loss_weights: Sequence[float]):

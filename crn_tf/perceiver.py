@@ -55,3 +55,18 @@ def build_perceiver(weights: str | Path, pooling: Literal["avg", "max"] = "avg")
     for name, kernel_and_bias in read_kernels(weights, shapes).items():
         convolutions[name].set_weights(kernel_and_bias)
     return perceiver
+
+
+def split_blocks(perceiver: keras.Model) -> list[keras.Model]:
+    """Cut the perceiver after each pooling.
+
+    Returns:
+        Five models, from the images or the previous block's result to a pair: the block's tap, and its result.
+    """
+    blocks, start = [], perceiver.input
+    for name, tap in zip(TAPS, perceiver.outputs, strict=True):
+        last = name == TAPS[-1]
+        end = layers.Identity()(tap) if last else perceiver.get_layer(name.replace("_conv2", "_pool")).output
+        blocks.append(keras.Model(start, [tap, end]))
+        start = end
+    return blocks

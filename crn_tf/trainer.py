@@ -10,7 +10,10 @@ from keras import ops
 from crn_tf.checkpoints import named
 from crn_tf.generator import module_height
 from crn_tf.loss_weights import TAP_NAMES
-from crn_tf.losses import LOSSES, tap_error
+from crn_tf.losses import LOSSES, tap_errors
+from crn_tf.optimizer import Adam
+from crn_tf.perceiver import split_blocks
+from crn_tf.recomputing import recomputing_blocks, recomputing_generator
 
 
 class Trainer:
@@ -24,6 +27,7 @@ class Trainer:
         loss_weights: Sequence[float],
         learning_rate: float = 1e-4,
         train_modules: Sequence[int] | None = None,
+        recompute: bool = False,
     ):
         """Prepare training.
 
@@ -35,8 +39,12 @@ class Trainer:
             learning_rate: Adam's.
             train_modules: Heights of the modules to train, with the projection of that height; None trains all. (The
                 release trained only 512 and 1024 at 1024p.)
+            recompute: Keep less for the backward pass and compute it again, which takes longer (see `recomputing`).
         """
-        self.generator, self.perceiver = generator, perceiver
+        self.generator, self._synthesize, self._blocks = generator, generator, split_blocks(perceiver)
+        if recompute:
+            self._synthesize = recomputing_generator(generator)
+            self._blocks = recomputing_blocks(self._blocks)
         self.num_classes = generator.input_shape[-1]
         self._loss = LOSSES[loss]
         # Variables, so that they can change during training, and are kept in checkpoints.
@@ -47,7 +55,7 @@ class Trainer:
             for layer in generator.layers:
                 if layer.weights:
                     layer.trainable = module_height(layer.name) in train_modules
-        self.optimizer = keras.optimizers.Adam(learning_rate, name="adam")
+        self.optimizer = Adam(learning_rate, name="adam")
         if keras.config.dtype_policy().compute_dtype == "float16":  # small gradients would become zero
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer, name="loss_scale")
         self.optimizer.build(generator.trainable_variables)
@@ -83,7 +91,7 @@ class Trainer:
             The loss before the step, and each tap's part of it [taps].
         """
         with tf.GradientTape() as tape:
-            loss, terms = self._compute_loss(photos, layouts, training=True)
+            loss, terms = self._compute_loss(photos, layouts)
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.generator.trainable_variables)
         self.optimizer.apply(gradients, self.generator.trainable_variables)
@@ -93,28 +101,21 @@ class Trainer:
     @tf.function
     def evaluate(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss and each tap's part of it, without a step. Arguments and results as `train_step`."""
-        return self._compute_loss(photos, layouts, training=False)
+        return self._compute_loss(photos, layouts)
 
     @tf.function
     def measure(self, photos: tf.Tensor, layouts: tf.Tensor) -> None:
         """Count a batch's terms for `rebalance`, without a step. Arguments as `train_step`."""
-        self._measure(self._compute_loss(photos, layouts, training=False)[1])
+        self._measure(self._compute_loss(photos, layouts)[1])
 
     def _measure(self, terms) -> None:
         self._measured.assign_add(tf.math.divide_no_nan(terms, self.loss_weights.value))
         self._measured_steps.assign_add(1)
 
-    def _compute_loss(self, photos, layouts, training: bool):
+    def _compute_loss(self, photos, layouts):
         layouts = ops.one_hot(layouts, self.num_classes)
-        photos = ops.cast(photos, "float32")
-        # Outside the tape's reach: no gradient flows into the photograph's taps.
-        references = [ops.stop_gradient(tap) for tap in self._taps(photos)]
-        images = self.generator(layouts, training=training)  # [B, k, H, W, 3]
-        collection = images.shape[1]
-        taps = self._taps(ops.reshape(images, (-1, *images.shape[2:])))
-        taps = [ops.reshape(tap, (-1, collection, *tap.shape[1:])) for tap in taps]  # [B, k, h, w, D]
-        errors = [tap_error(reference, tap) for reference, tap in zip(references, taps, strict=True)]
+        images = self._synthesize(layouts)  # [B, k, H, W, 3]
+        with tf.control_dependencies([images]):  # or the photograph's taps would be computed early, and kept
+            photos = ops.cast(photos, "float32")
+        errors = tap_errors(self._blocks, photos, images)
         return self._loss(errors, ops.unstack(self.loss_weights), layouts)
-
-    def _taps(self, images):
-        return [images, *self.perceiver(images)]
