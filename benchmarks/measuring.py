@@ -309,7 +309,7 @@ def build_trainer(settings: TrainSettings, num_classes: int):
 
     generator = build_generator(settings.image_size[0], num_classes, settings.images, settings.width, settings.grid)
     perceiver = build_perceiver(settings.vgg_weights)
-    return Trainer(generator, perceiver, settings.loss, find_loss_weights(settings.loss_weights), settings.lr)
+    return Trainer(generator, perceiver, settings.loss, find_loss_weights(settings.loss_weights), settings.lr, recompute=settings.remat != "off")
 
 
 def random_layouts(settings: TrainSettings) -> np.ndarray:

@@ -15,7 +15,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import measuring
-from crn_tf.errors import UsageError, run_command
+from crn_tf.errors import run_command
 from crn_tf.layouts import CITYSCAPES
 from crn_tf.settings import TrainSettings
 
@@ -31,12 +31,6 @@ class TrainStepBenchmark(measuring.Benchmark):
     """Which images are compared with the photograph; content for one image, else best-per-class."""
     remat: tuple[Literal["auto", "on", "off"], ...] = ("auto",)
     """Compute features again in the backward pass instead of keeping them."""
-
-    def setting_names(self) -> list[str]:
-        """As the base class. Until TrainSettings has `remat`: delete this whole method then."""
-        if self.remat != ("auto",):
-            raise UsageError("--remat cannot be chosen yet: TrainSettings has no such setting")
-        return [name for name in super().setting_names() if name != "remat"]
 
 
 def main() -> None:

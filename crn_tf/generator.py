@@ -6,7 +6,7 @@ Pure Keras: runs on every Keras backend.
 import keras
 from keras import layers
 
-from crn_tf.layers import NormalizedLeakyReLU, UpsampledConvolution
+from crn_tf.layers import Convolution, NormalizedLeakyReLU, UpsampledConvolution
 
 # Feature channels of each refinement module, coarsest first: 4x8 ... 1024x2048 in the paper's Cityscapes models.
 MODULE_WIDTHS = (1024, 1024, 1024, 1024, 1024, 512, 512, 128, 32)
@@ -75,7 +75,7 @@ def refinement_module(features, layout, size: int, channels: int):
         Features [B, h, w, channels].
     """
     def convolution(step: int):
-        return layers.Conv2D(channels, 3, padding="same", use_bias=False, name=f"module_{size}_conv{step}")
+        return Convolution(channels, 3, padding="same", use_bias=False, name=f"module_{size}_conv{step}")
 
     if features is None:
         x = convolution(1)(layout)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from crn_tf.passes import fused
+from crn_tf.passes import fused, on_tensorflow_cpu
 
 EPSILON = 1e-12  # of the normalization (the release)
 
@@ -80,6 +80,46 @@ class NormalizedLeakyReLU(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "negative_slope": self.negative_slope}
+
+
+@keras.saving.register_keras_serializable("crn_tf")
+class Convolution(keras.layers.Conv2D):
+    """A refinement module's second convolution: Keras' own, 3x3, 'same', with a faster kernel gradient on CPUs."""
+
+    def convolution_op(self, inputs, kernel):
+        channels, filters = kernel.shape[2:]
+        # Measured with oneDNN on two AVX-512 cores: products of smaller matrices do not pay.
+        least = 512 if keras.backend.standardize_dtype(inputs.dtype) == "float32" else 128
+        if on_tensorflow_cpu() and min(channels, filters) >= least:
+            return _convolve(inputs, kernel)
+        return super().convolution_op(inputs, kernel)
+
+
+@ops.custom_gradient
+def _convolve(x, kernel):
+    """A 3x3 convolution with 'same' padding, whose kernel gradient is a matrix product for each tap.
+
+    oneDNN computes that gradient in bfloat16 at half the rate of matrix products.
+    """
+
+    def gradient(*args, upstream=None):
+        upstream = args[0] if upstream is None else upstream
+        # The transposed convolution is a convolution with the kernel turned round.
+        of_x = ops.conv(upstream, ops.transpose(ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2)), padding="same")
+        # With a border of zeros, a shift in the image is a shift in the list of pixels: a view, not a copy.
+        _, _, width, channels = x.shape
+        width += 2
+        pixels = ops.reshape(ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)]), (-1, channels))
+        gradients = ops.reshape(ops.pad(upstream, [(0, 0), (0, 2), (0, 2), (0, 0)]), (-1, upstream.shape[-1]))
+        last = 2 * width + 2
+        gradients = gradients[:-last]
+        taps = [
+            ops.matmul(ops.transpose(pixels[shift : shift - last or None]), gradients)
+            for shift in (row * width + column for row in range(3) for column in range(3))
+        ]
+        return of_x, ops.reshape(ops.stack(taps), kernel.shape)
+
+    return ops.conv(x, kernel, padding="same"), gradient
 
 
 def upsample_taps(products):

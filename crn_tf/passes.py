@@ -43,6 +43,15 @@ def fused(function: Callable) -> Callable:
     return call
 
 
+def on_tensorflow_cpu() -> bool:
+    """Whether this is TensorFlow, without a GPU."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_physical_devices("GPU")
+
+
 @contextmanager
 def unfused() -> Iterator[None]:
     """Trace without XLA: for graphs that have to run where there is none."""

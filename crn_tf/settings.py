@@ -72,6 +72,8 @@ class TrainSettings:
     """Adam's learning rate."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of the convolutions; weights, normalization statistics and losses are always float32."""
+    remat: Literal["auto", "on", "off"] = "auto"
+    """Keep less in memory and compute it again in the backward pass; auto: if the memory there is would not do."""
     width: float = 1.0
     """Multiplies the feature channels of every module."""
     seed: int = 0

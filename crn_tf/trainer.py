@@ -41,7 +41,8 @@ class Trainer:
                 release trained only 512 and 1024 at 1024p.)
             recompute: Keep less for the backward pass and compute it again, which takes longer (see `recomputing`).
         """
-        self.generator, self._synthesize, self._blocks = generator, generator, split_blocks(perceiver)
+        self.generator, self.perceiver = generator, perceiver
+        self._synthesize, self._blocks = generator, split_blocks(perceiver)
         if recompute:
             self._synthesize = recomputing_generator(generator)
             self._blocks = recomputing_blocks(self._blocks)
