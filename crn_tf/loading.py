@@ -15,8 +15,8 @@ from crn_tf.checkpoints import (
 )
 from crn_tf.errors import UserError
 from crn_tf.generator import module_height
-from crn_tf.hdf5 import check_hdf5
 from crn_tf.release import describe_release, load_release_checkpoint, release_data, release_prefix
+from crn_tf.weights_guard import check_weights_file
 
 
 def load_generator(path: str | Path) -> tuple[keras.Model, ModelDescription]:
@@ -47,7 +47,7 @@ def load_generator(path: str | Path) -> tuple[keras.Model, ModelDescription]:
         raise UserError(f"no weights {path}; expected a run folder, a {WEIGHTS_NAME} or a model.ckpt of the release")
     if not path.name.endswith(".weights.h5"):  # Keras tells formats apart by the suffix
         raise UserError(f"{path} does not end in .weights.h5; expected a weights file written by train.py")
-    check_hdf5(path)
+    check_weights_file(path)
     try:
         with h5py.File(path) as file:
             text = file.attrs.get(DESCRIPTION_ATTRIBUTE)

@@ -1,14 +1,12 @@
 """VGG19's weights: where the published files are found, and how each format is read."""
 
-import struct
-import zlib
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from crn_tf.errors import UserError
-from crn_tf.hdf5 import check_hdf5
+from crn_tf.weights_guard import check_weights_file
 
 WEIGHTS_FOLDER = Path("vgg_weights")
 KERAS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -54,6 +52,7 @@ def read_kernels(weights: str | Path, shapes: dict[str, tuple[int, ...]]) -> Ker
         raise UserError(f"no VGG19 weights file {path}; see vgg_weights/README.md for where to get one")
     if path.suffix not in (".h5", ".mat"):
         raise UserError(f"{path} is neither a Keras .h5 file nor a MatConvNet .mat file")
+    check_weights_file(path)
     read = _read_matconvnet if path.suffix == ".mat" else _read_keras
     kernels = read(path, list(shapes))
     for name, (kernel, bias) in kernels.items():
@@ -96,7 +95,6 @@ def _read_keras(path: Path, names: list[str]) -> Kernels:
     """
     import h5py
 
-    check_hdf5(path)
     kernels = {}
     try:
         with h5py.File(path) as file:
@@ -113,31 +111,6 @@ def _read_keras(path: Path, names: list[str]) -> Kernels:
     return kernels
 
 
-def _check_claims(path: Path) -> None:
-    """See that what a .mat file (version 5) says it inflates to is possible for weights, which hardly shrink.
-
-    Raises:
-        ValueError: It is not.
-        struct.error, zlib.error: It is damaged.
-    """
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        order = "<" if file.read(128)[126:] == b"IM" else ">"
-        while len(tag := file.read(8)) == 8:
-            kind, length = struct.unpack(f"{order}II", tag)
-            end = file.tell() + length
-            if kind == _MATLAB_COMPRESSED:
-                inner = zlib.decompressobj().decompress(file.read(min(length, 1024)), 8)
-                kind, length = struct.unpack(f"{order}II", inner)
-            if length > max(_MATLAB_FLOOR, _MATLAB_EXPANSION * size):
-                raise ValueError(f"it claims to hold {length:,} bytes, far more than a file of {size:,} can")
-            file.seek(end)
-
-
-_MATLAB_COMPRESSED = 15  # miCOMPRESSED
-_MATLAB_FLOOR, _MATLAB_EXPANSION = 16 << 20, 8
-
-
 def _read_matconvnet(path: Path, names: list[str]) -> Kernels:
     """Read MatConvNet's file: `layers` is a cell of structs with the kernel [h, w, in, out] and bias, RGB first.
 
@@ -147,7 +120,6 @@ def _read_matconvnet(path: Path, names: list[str]) -> Kernels:
 
     kernels = {}
     try:
-        _check_claims(path)
         structs = [cell[0, 0] for cell in scipy.io.loadmat(path, variable_names=["layers"])["layers"][0]]
         convolutions = [s for s in structs if {"weights", "filters"} & set(s.dtype.names or ())]
         for name, struct in zip(names, convolutions, strict=False):

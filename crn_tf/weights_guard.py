@@ -1,49 +1,50 @@
-"""Looking at an HDF5 file before it is read: what it claims must be inside it, and the library must survive it.
+"""A look at a weights file (HDF5 or .mat) before it is read: what it claims must be inside it, and reading must end.
 
-The HDF5 library crashes, or never ends, on some damaged files. So a file is read once in a process of its own, which
-may die of it; that takes a third of a second.
+The HDF5 library and SciPy's .mat reader crash, or never end, on some damaged files. So a file is read once in a process
+of its own, which may die of it; that takes a third of a second, and as long again as reading the file.
 """
 
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 from crn_tf.errors import UserError
 
-_SECONDS = 60  # and one more for every 10 MB
+_SECONDS = 15  # and one more for every 10 MB
 _FLOOR, _EXPANSION = 16 << 20, 8  # what a file may hold: so many bytes, or so many times its own size (if compressed)
 _MEMORY = 1 << 30  # for Python and libraries
 _CHUNK_LIMIT = 1 << 28  # bytes of a compressed piece
+_MATLAB_COMPRESSED = 15  # miCOMPRESSED, the type of an element
 _REFUSED = 3  # the child's exit code; its last line says why
 
 
-def check_hdf5(path: Path) -> None:
-    """Read all of an HDF5 file in a child process, and see that it survives.
+def check_weights_file(path: Path) -> None:
+    """Read all of a .h5 or .mat file in a child process, and see that it survives.
 
     Raises:
         UserError: The file is damaged, refers to other files, or claims to hold far more than its size allows.
     """
     package = str(Path(__file__).resolve().parents[1])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))}
-    command = [sys.executable, "-m", "crn_tf.hdf5", str(path)]
+    command = [sys.executable, "-m", "crn_tf.weights_guard", str(path)]
     try:
         seconds = _SECONDS + path.stat().st_size / 1e7
         child = subprocess.run(command, env=environment, capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired as error:
-        raise UserError(
-            f"cannot read the weights {path}: the HDF5 library does not come to an end: it is damaged"
-        ) from error
+        raise UserError(f"cannot read the weights {path}: reading does not come to an end; it is damaged") from error
     except OSError as error:
         raise UserError(f"cannot read the weights {path}: {error.strerror or error}") from error
     if child.returncode:
         last = (child.stderr.decode(errors="replace").strip().splitlines() or [""])[-1]
-        crashed = f"the HDF5 library fails on it (exit code {child.returncode}); it is damaged"
+        crashed = f"the library that reads it fails (exit code {child.returncode}); it is damaged"
         raise UserError(f"cannot read the weights {path}: {last if child.returncode == _REFUSED else crashed}")
 
 
-def _read_everything(path: Path) -> None:
-    """What the child does.
+def _read_hdf5(path: Path) -> None:
+    """What the child does with an HDF5 file.
 
     Raises:
         ValueError: The file refers to others, or claims too much.
@@ -95,6 +96,30 @@ def _check_dataset(name: str, data, limit: int) -> int:
     return claimed
 
 
+def _read_matlab(path: Path) -> None:
+    """What the child does with a .mat file (version 5).
+
+    Raises:
+        ValueError: The file claims to inflate to far more than weights would, which hardly shrink.
+        Exception: What SciPy raises for a damaged file.
+    """
+    import scipy.io
+
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        order = "<" if file.read(128)[126:] == b"IM" else ">"
+        while len(tag := file.read(8)) == 8:
+            kind, length = struct.unpack(f"{order}II", tag)
+            end = file.tell() + length
+            if kind == _MATLAB_COMPRESSED:
+                inner = zlib.decompressobj().decompress(file.read(min(length, 1024)), 8)
+                kind, length = struct.unpack(f"{order}II", inner)
+            if length > max(_FLOOR, _EXPANSION * size):
+                raise ValueError(f"it claims to hold {length:,} bytes, far more than a file of {size:,} can")
+            file.seek(end)
+    scipy.io.loadmat(path, variable_names=["layers"])
+
+
 def _main() -> int:
     import resource
 
@@ -103,8 +128,8 @@ def _main() -> int:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        _read_everything(path)
-    except Exception as error:  # h5py raises many kinds, by where the damage is
+        (_read_matlab if path.suffix == ".mat" else _read_hdf5)(path)
+    except Exception as error:  # the libraries raise many kinds, by where the damage is
         print(" ".join(f"{error}".split()) or type(error).__name__, file=sys.stderr)
         return _REFUSED
     return 0

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from crn_tf import hdf5
+from crn_tf import weights_guard
 from crn_tf.checkpoints import DESCRIPTION_ATTRIBUTE, ModelDescription, RunFolder, named, save_weights
 from crn_tf.datasets import open_data_set
 from crn_tf.errors import UserError
 from crn_tf.files import write_text
-from crn_tf.hdf5 import check_hdf5
 from crn_tf.layouts import CITYSCAPES, ClassTable
 from crn_tf.loading import load_generator
 from crn_tf.loss_weights import find_loss_weights
 from crn_tf.release import build_generator_from_release, describe_release
 from crn_tf.vgg_weights import read_kernels
+from crn_tf.weights_guard import check_weights_file
 from tests.hostile import read_guarded
 
 CLASSES = ClassTable(("a", "b"), ((255, 0, 0), (0, 255, 0)), (0, 1), (2,))
@@ -210,26 +210,26 @@ def test_a_group_that_contains_itself_comes_to_an_end(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_group("one")["again"] = file
         file["one/self"] = file["one"]
-    check_hdf5(tmp_path / "a.h5")
+    check_weights_file(tmp_path / "a.h5")
 
 
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("import os; os.abort()", r"the HDF5 library fails on it \(exit code -6\); it is damaged"),
-        ("while True: pass", "the HDF5 library does not come to an end"),
+        ("import os; os.abort()", r"the library that reads it fails \(exit code -6\); it is damaged"),
+        ("while True: pass", "reading does not come to an end"),
     ],
 )
 def test_a_library_that_crashes_or_hangs_does_so_elsewhere(tmp_path, monkeypatch, code, words):
     (tmp_path / "a.h5").write_bytes(b"")
     (tmp_path / "crn_tf").mkdir()
     (tmp_path / "crn_tf/__init__.py").touch()
-    (tmp_path / "crn_tf/hdf5.py").write_text(code)  # in the place of the library
-    monkeypatch.setattr(hdf5, "__file__", str(tmp_path / "crn_tf/hdf5.py"))
-    monkeypatch.setattr(hdf5, "_SECONDS", 2)
+    (tmp_path / "crn_tf/weights_guard.py").write_text(code)  # in the place of the library
+    monkeypatch.setattr(weights_guard, "__file__", str(tmp_path / "crn_tf/weights_guard.py"))
+    monkeypatch.setattr(weights_guard, "_SECONDS", 2)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=words):
-        check_hdf5(tmp_path / "a.h5")
+        check_weights_file(tmp_path / "a.h5")
 
 
 # --- .mat that claims more than it has
@@ -251,7 +251,7 @@ def test_a_mat_file_that_claims_or_inflates_to_too_much_is_refused(tmp_path, com
     path.write_bytes(mat_file(claim))
     found = read_guarded(LIMITED, LIMITED_CALL, path, gigabytes=4)
     assert found.outcome == "refused" and found.megabytes < 100
-    assert f"{path} as MatConvNet's VGG19: it claims to hold 4,294,967,288 bytes" in found.message
+    assert f"cannot read the weights {path}: it claims to hold 4,294,967,288 bytes" in found.message
 
 
 # --- descriptions of models
