@@ -17,6 +17,7 @@ import h5py
 import keras
 import tensorflow as tf
 
+from crn_tf.checkpoint_index import check_index
 from crn_tf.datasets import DataSet
 from crn_tf.errors import UserError
 from crn_tf.files import parse_json, read_json, read_small_text, write_text, written_aside
@@ -257,6 +258,7 @@ def read_variables(prefix: Path, variables: dict[str, keras.Variable]) -> None:
     Raises:
         UserError: The file is missing or damaged, or a variable is missing or of another shape.
     """
+    check_index(prefix, prefix.parent)
     with reading(prefix.parent):
         reader = tf.train.load_checkpoint(str(prefix))
         shapes = reader.get_variable_to_shape_map()

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from crn_tf.checkpoint_index import check_index
 from crn_tf.checkpoints import ModelDescription, reading
 from crn_tf.errors import UserError
 from crn_tf.generator import MODULE_WIDTHS
@@ -168,6 +169,7 @@ def _load_adam(optimizer: keras.optimizers.Adam, generator: keras.Model, reader,
 
 
 def _reader(prefix: Path):
+    check_index(prefix, prefix)
     with reading(prefix):
         return tf.train.load_checkpoint(str(prefix))
 

@@ -77,7 +77,7 @@ def release_index(prefix: Path) -> None:
     from crn_tf import build_generator
     from tests.release_recipe import release_name
 
-    values = {release_name(v.path): np.array(v) for v in build_generator(8, 20, 1, 4 / 1024).variables}
+    values = {release_name(v.path): np.asarray(v.value) for v in build_generator(8, 20, 1, 4 / 1024).variables}
     names, tensors = list(values), [tf.constant(value) for value in values.values()]
     tf.raw_ops.SaveV2(prefix=str(prefix), tensor_names=names, shape_and_slices=[""] * len(names), tensors=tensors)
 
@@ -154,6 +154,41 @@ def damage(content: bytes, random: np.random.Generator) -> bytes:
                 target = int(random.integers(len(data)))
                 data[target : target + length] = piece
     return bytes(data)
+
+
+_CRC = []  # of each byte, with Castagnoli's polynomial
+for _value in range(256):
+    for _ in range(8):
+        _value = _value >> 1 ^ (0x82F63B78 if _value & 1 else 0)
+    _CRC.append(_value)
+
+
+def table_checksum(block: bytes) -> bytes:
+    """The checksum of a block of a checkpoint's index: CRC32C, rotated, and moved by a constant."""
+    checksum = 0xFFFFFFFF
+    for value in block:
+        checksum = _CRC[(checksum ^ value) & 0xFF] ^ checksum >> 8
+    checksum ^= 0xFFFFFFFF
+    return (((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def damage_index(content: bytes, random: np.random.Generator) -> bytes:
+    """Change the first block of a checkpoint's index and set its checksum right, as someone who means harm would."""
+    footer, position, handle = content[-48:], 0, []
+    for _ in range(4):
+        number = shift = 0
+        while True:
+            number |= (footer[position] & 0x7F) << shift
+            position, shift = position + 1, shift + 7
+            if footer[position - 1] < 0x80:
+                break
+        handle.append(number)
+    size = min(handle[0], handle[2]) - 5  # the block before the first that the footer names
+    block = bytearray(content[:size])
+    for _ in range(random.choice([1, 1, 2, 3])):
+        block[int(random.integers(size))] = random.choice([0, 1, 0x7F, 0x80, 0xFF, int(random.integers(256))])
+    checked = bytes(block) + content[size : size + 1]
+    return checked + table_checksum(checked) + content[size + 5 :]
 
 
 # --- readers, in the child
@@ -280,7 +315,8 @@ def fuzz(name: str, seed: int, inputs: int | None, seconds: float, first: int = 
         number = first
         while time.monotonic() < end and (inputs is None or number < first + inputs):
             random = np.random.default_rng([seed, number, *name.encode()])
-            content = damage(good[number % len(good)], random)
+            checksummed = name == "index" and number % 2
+            content = (damage_index if checksummed else damage)(good[number % len(good)], random)
             path.write_bytes(content)
             answer = child.read(path)
             if answer in ("accepted", "refused"):

@@ -13,9 +13,18 @@ import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import tensor_bundle_pb2
 
 from crn_tf import weights_guard
-from crn_tf.checkpoints import DESCRIPTION_ATTRIBUTE, ModelDescription, RunFolder, named, save_weights
+from crn_tf.checkpoint_index import check_index
+from crn_tf.checkpoints import (
+    DESCRIPTION_ATTRIBUTE,
+    ModelDescription,
+    RunFolder,
+    named,
+    read_variables,
+    save_weights,
+)
 from crn_tf.datasets import open_data_set
 from crn_tf.errors import UserError
 from crn_tf.files import write_text
@@ -25,6 +34,7 @@ from crn_tf.loss_weights import find_loss_weights
 from crn_tf.release import build_generator_from_release, describe_release
 from crn_tf.vgg_weights import read_kernels
 from crn_tf.weights_guard import check_weights_file
+from tests import fuzz_readers
 from tests.hostile import read_guarded
 
 CLASSES = ClassTable(("a", "b"), ((255, 0, 0), (0, 255, 0)), (0, 1), (2,))
@@ -313,6 +323,100 @@ def test_the_record_of_the_data_is_checked(folder_data, tmp_path, content):
     write_text(tmp_path / "run/data.json", content)
     data = open_data_set(folder_data, None, "train", 32)
     assert "data.json" in one_line(RunFolder(tmp_path / "run").check_data, data)
+
+
+# --- checkpoints of TensorFlow's format
+
+
+def number(value: int) -> bytes:
+    """In pieces of seven bits, the least significant first."""
+    pieces = [value >> shift & 0x7F for shift in range(0, max(1, value.bit_length()), 7)]
+    return bytes([*(piece | 0x80 for piece in pieces[:-1]), pieces[-1]])
+
+
+def block(entries: dict[bytes, bytes], restarts: tuple[int, ...] = (0,)) -> bytes:
+    parts = (number(0) + number(len(n)) + number(len(v)) + n + v for n, v in entries.items())
+    return b"".join(parts) + struct.pack(f"<{len(restarts) + 1}I", *restarts, len(restarts))
+
+
+def index_file(entries: dict[bytes, bytes], **options) -> bytes:
+    """An index of one block, with right checksums."""
+    content, places = b"", []
+    for make in (
+        lambda: block(entries, **options),
+        lambda: block({}),
+        lambda: block({b"~": places[0]}),
+    ):
+        made = make() + b"\0"
+        places.append(number(len(content)) + number(len(made) - 1))
+        content += made + fuzz_readers.table_checksum(made)
+    return content + (places[1] + places[2]).ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57)
+
+
+HEADER = tensor_bundle_pb2.BundleHeaderProto(num_shards=1).SerializeToString()
+
+
+def entry(sides=(2, 3), kind="float32", offset=0, size=24, **more) -> bytes:
+    shape = tf.TensorShape(None).as_proto()
+    shape.unknown_rank = False
+    for side in sides:
+        shape.dim.add().size = side
+    kind = kind if isinstance(kind, int) else tf.as_dtype(kind).as_datatype_enum
+    return tensor_bundle_pb2.BundleEntryProto(
+        dtype=kind, shape=shape, offset=offset, size=size, **more
+    ).SerializeToString()
+
+
+@pytest.fixture
+def prefix(tmp_path) -> Path:
+    (tmp_path / "state.data-00000-of-00001").write_bytes(bytes(24))
+    return tmp_path / "state"
+
+
+def test_a_good_index_is_believed(prefix, shared):
+    prefix.with_name("state.index").write_bytes(index_file({b"": HEADER, b"w": entry()}))
+    check_index(prefix, prefix)
+    assert tf.train.load_checkpoint(str(prefix)).get_variable_to_shape_map() == {"w": [2, 3]}  # TensorFlow agrees
+    published = sorted((shared / "data/release").glob("result_*/model.ckpt.index"))
+    assert len(published) == 4
+    for path in published:
+        check_index(path.with_suffix(""), path)
+
+
+BEHIND = "lies behind the end of the data, which has 24 bytes"
+LIES = {
+    "another shape": (index_file({b"": HEADER, b"w": entry((2, 4))}), "is not what its shape"),
+    "a huge shape": (index_file({b"": HEADER, b"w": entry((2**40,), size=2**42)}), BEHIND),
+    "a negative side": (index_file({b"": HEADER, b"w": entry((-2, -3))}), "has the shape"),
+    "too many sides": (index_file({b"": HEADER, b"w": entry((1,) * 300, size=4)}), "has the shape"),
+    "behind the end": (index_file({b"": HEADER, b"w": entry(offset=4)}), BEHIND),
+    "before the beginning": (index_file({b"": HEADER, b"w": entry(offset=-4)}), "lies behind"),
+    "texts": (index_file({b"": HEADER, b"w": entry(kind="string")}), "kind string, expected numbers"),
+    "variants": (index_file({b"": HEADER, b"w": entry(kind="variant")}), "kind variant, expected numbers"),
+    "no type": (index_file({b"": HEADER, b"w": entry(kind=0)}), "damaged"),
+    "an unknown type": (index_file({b"": HEADER, b"w": entry(kind=99)}), "damaged"),
+    "another data file": (index_file({b"": HEADER, b"w": entry(shard_id=5)}), "is not what its shape"),
+    "no header": (index_file({b"w": entry()}), "damaged"),
+    "no buffer": (index_file({b"": HEADER, b"w": b"\xff" * 9}), "damaged"),
+    "many data files": (
+        index_file({b"": tensor_bundle_pb2.BundleHeaderProto(num_shards=2**30).SerializeToString()}),
+        "expected one data file",
+    ),
+    "no order": (index_file({b"": HEADER, b"x": entry(), b"w": entry()}), "names are not in order"),
+    "no UTF-8": (index_file({b"": HEADER, b"\xff": entry()}), "damaged"),
+    "a line break": (index_file({b"": HEADER, b"a\nb": entry()}), "has control characters"),
+    "restart points": (index_file({b"": HEADER, b"w": entry()}, restarts=(0, 3)), "restart points are wrong"),
+    "restart points far away": (index_file({b"": HEADER}, restarts=(2**31,)), "restart points are wrong"),
+    "nothing": (index_file({}), "it is empty"),
+}
+
+
+@pytest.mark.parametrize("case", LIES)
+def test_an_index_that_lies_with_right_checksums_is_refused(prefix, case):
+    content, words = LIES[case]
+    prefix.with_name("state.index").write_bytes(content)
+    assert words in one_line(read_variables, prefix, {})
+    assert words in one_line(describe_release, prefix)
 
 
 # --- the release's checkpoints

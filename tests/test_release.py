@@ -153,10 +153,9 @@ def test_another_network_and_a_damaged_index_are_refused(tmp_path):
 def test_a_truncated_data_file_is_one_line(prefix):
     data = prefix.with_name("model.ckpt.data-00000-of-00001")
     data.write_bytes(data.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"model.ckpt describes a model of 1,949 parameters, .* 1,000 bytes, too few"):
+    words = r"cannot read the checkpoint .*model.ckpt: .* lies behind the end of the data, which has 1000 bytes"
+    with pytest.raises(UserError, match=words):
         build_generator_from_release(prefix)
-    with pytest.raises(UserError, match=r"cannot read the checkpoint .*model.ckpt: "):
-        load_release_checkpoint(build_generator(**SMALL), prefix)
 
 
 def test_a_checkpoint_is_found_by_prefix_index_or_folder(prefix, tmp_path):
