@@ -5,6 +5,7 @@ python test.py --weights runs/NAME --layouts drawing.png         # one's own lay
 python test.py --weights generator.weights.h5 --layouts camvid   # a weights file, a whole data set
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -132,11 +133,11 @@ def check_outputs(outputs: list[list[Path]], data: DataSet) -> None:
         UsageError: One would be.
     """
     pairs = data.pairs if isinstance(data, FileDataSet) else []
-    taken = {path.resolve() for pair in pairs for path in (pair.layout, pair.photo) if path}
+    taken = {os.path.realpath(path) for pair in pairs for path in (pair.layout, pair.photo) if path}
     for path in (path for paths in outputs for path in paths):
-        if path.resolve() in taken or path.name == CONTACT_SHEET:
+        if os.path.realpath(path) in taken or path.name == CONTACT_SHEET:
             raise UsageError(f"{path} would be written over another file: choose another --out, or rename the layout")
-        taken.add(path.resolve())
+        taken.add(os.path.realpath(path))
 
 
 def whole_data_set(settings: TestSettings, run: "RunFolder", height: int) -> DataSet:

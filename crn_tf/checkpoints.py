@@ -17,15 +17,17 @@ import h5py
 import keras
 import tensorflow as tf
 
+from crn_tf.checkpoint_index import check_index
 from crn_tf.datasets import DataSet
 from crn_tf.errors import UserError
-from crn_tf.files import write_text, written_aside
-from crn_tf.generator import build_generator
+from crn_tf.files import parse_json, read_json, read_small_text, write_text, written_aside
+from crn_tf.generator import MODULE_WIDTHS, build_generator, module_heights
 from crn_tf.layouts import ClassTable
 
 KEPT_CHECKPOINTS = 2
 WEIGHTS_NAME = "generator.weights.h5"
 _STATE = "state"  # prefix of the files in a checkpoint's folder
+_LARGEST_COUNT = 1 << 16  # of rows, columns or images in a description that is believed
 DESCRIPTION_ATTRIBUTE = "crn_model"  # of a weights file: the description as JSON
 
 
@@ -54,10 +56,43 @@ class ModelDescription:
 
     @classmethod
     def from_json(cls, text: str) -> "ModelDescription":
-        """The description `to_json` wrote."""
-        values = json.loads(text)
+        """The description `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: The text is another, or no generator is like this.
+        """
+        values = parse_json(text)
         classes = ClassTable.from_json(values["classes"])
-        return cls(values["height"], tuple(values["base_grid"]), values["num_images"], values["width"], classes)
+        rows, columns = values["base_grid"]
+        height, images, width = values["height"], values["num_images"], values["width"]
+        if not all(type(count) is int and 1 <= count <= _LARGEST_COUNT for count in (height, rows, columns, images)):
+            raise ValueError(f"height, base_grid and num_images must be whole numbers from 1 to {_LARGEST_COUNT}")
+        if type(width) not in (int, float) or not 0 < width <= _LARGEST_COUNT:
+            raise ValueError(f"width must be a number from 0 to {_LARGEST_COUNT}")
+        module_heights(height, rows)
+        return cls(height, (rows, columns), images, width, classes)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the generator's weights are, from the shapes alone."""
+        total, before, classes = 0, 0, self.classes.num_classes
+        for full in MODULE_WIDTHS[: len(module_heights(self.height, self.base_grid[0]))]:
+            channels = max(1, round(self.width * full))
+            total += 9 * channels * (before + classes + channels) + 4 * channels
+            before = channels
+        return total + (before + 1) * 3 * self.num_images
+
+    def check_size(self, path: Path, stored: int) -> None:
+        """Compare the model with the size of the files that should hold its weights, before memory is taken for it.
+
+        Raises:
+            UserError: They are too small for it.
+        """
+        if 4 * self.parameters > stored:
+            raise UserError(
+                f"{path} describes a model of {self.parameters:,} parameters, but its weights have {stored:,} bytes, "
+                "too few for that: it is damaged, or of another model"
+            )
 
     def difference(self, other: "ModelDescription") -> str | None:
         """What makes another generator's weights unfit for this one, or None if nothing does."""
@@ -105,13 +140,14 @@ class RunFolder:
             UserError: It has other pairs, so that the order of data could not go on.
         """
         try:
-            before = json.loads(self._data.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            before = read_json(self._data)
+            pairs_before = int(before["pairs"])
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise UserError(f"cannot read {self._data}: {error}") from error
         now = _contents(data)
         if before != now:
             raise UserError(
-                f"the run {self.path} was started on {before['pairs']} pairs, now there are {now['pairs']}, or they "
+                f"the run {self.path} was started on {pairs_before} pairs, now there are {now['pairs']}, or they "
                 "have other names: start a new run, or bring back the data as they were"
             )
 
@@ -126,7 +162,7 @@ class RunFolder:
             UserError: This is not a run folder.
         """
         try:
-            return ModelDescription.from_json(self.model.read_text(encoding="utf-8"))
+            return ModelDescription.from_json(read_small_text(self.model))
         except FileNotFoundError as error:
             raise UserError(f"no {self.model}: {self.path} is not a run folder of train.py") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -146,6 +182,16 @@ class RunFolder:
         for old in self.checkpoints()[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old, ignore_errors=True)
         return folder
+
+    def stored_bytes(self) -> int:
+        """The size of the newest checkpoint's files.
+
+        Raises:
+            UserError: There is no checkpoint.
+        """
+        if not self.checkpoints():
+            raise UserError(f"no checkpoint in {self.path / 'checkpoints'}: there is nothing to go on from")
+        return sum(path.stat().st_size for path in self.checkpoints()[-1].glob("*") if path.is_file())
 
     def restore(self, variables: dict[str, keras.Variable]) -> int:
         """Load the newest checkpoint and return its step.
@@ -212,6 +258,7 @@ def read_variables(prefix: Path, variables: dict[str, keras.Variable]) -> None:
     Raises:
         UserError: The file is missing or damaged, or a variable is missing or of another shape.
     """
+    check_index(prefix, prefix.parent)
     with reading(prefix.parent):
         reader = tf.train.load_checkpoint(str(prefix))
         shapes = reader.get_variable_to_shape_map()

@@ -1,7 +1,9 @@
 """Data sets: which photograph belongs to which layout, and reading a pair at a given size."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
@@ -10,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from crn_tf import scenes
-from crn_tf.errors import UsageError, UserError
+from crn_tf.errors import UsageError, UserError, unprintable
 from crn_tf.images import SUFFIXES, Fit, Size, image_size, read_photo
 from crn_tf.layouts import CITYSCAPES, ClassTable, LayoutReader, read_class_table
 
@@ -78,14 +80,22 @@ class FileDataSet:
     def warning(self) -> str | None:
         return self._reader.warning()
 
-    def check_sizes(self) -> None:
+    def check_sizes(self, skip_unreadable: bool = False) -> None:
         """Compare each photograph's size with its layout's, from the headers.
+
+        Args:
+            skip_unreadable: Leave out pairs of which one cannot be read.
 
         Raises:
             UserError: They disagree, or one cannot be read.
         """
         for pair in tqdm(self.pairs, desc="checking sizes", unit="pair", leave=False, delay=2, disable=None):
-            photo, layout = image_size(pair.photo), image_size(pair.layout)
+            try:
+                photo, layout = image_size(pair.photo), image_size(pair.layout)
+            except UserError:
+                if skip_unreadable:
+                    continue
+                raise
             if photo != layout:
                 raise UserError(
                     f"{pair.photo} is {photo[0]}x{photo[1]} but its layout {pair.layout} is "
@@ -97,8 +107,10 @@ class FileDataSet:
         digest = hashlib.sha256(repr(self.classes).encode())
         for pair in self.pairs:
             for path in (pair.photo, pair.layout):
-                status = path.stat()
-                digest.update(f"{path.resolve()}:{status.st_size}:{status.st_mtime_ns}\n".encode())
+                digest.update(os.path.realpath(path).encode())
+                with suppress(OSError):  # it is not there: reading it will say so
+                    status = path.stat()
+                    digest.update(f":{status.st_size}:{status.st_mtime_ns}\n".encode())
         return digest.hexdigest()[:16]
 
 
@@ -185,6 +197,7 @@ def open_data_set(
         return ToyDataSet(split)
     if root is None:
         raise UsageError(f"the {kind or 'training'} data needs its folder: --data FOLDER")
+    _named_well([root])
     if not root.is_dir():
         raise UserError(f"no folder {root}")
     kind = kind or find_kind(root)
@@ -224,7 +237,7 @@ def splits(root: Path | None, kind: Kind) -> list[str]:
         numbers = {path.stem for folder in root.glob("Label*Full") for path in _pictures(folder)}
         return sorted({_release_split(number) for number in numbers if number.isdigit()})
     folder = root / ("gtFine" if kind == "cityscapes" else "labels")
-    return sorted(path.name for path in folder.glob("*") if path.is_dir())
+    return [path.name for path in _named_well(folder.glob("*")) if path.is_dir()]
 
 
 def layout_files(paths: Iterable[Path]) -> list[Path]:
@@ -241,7 +254,7 @@ def layout_files(paths: Iterable[Path]) -> list[Path]:
                 raise UserError(f"no pictures in the folder {path}; expected PNG layouts")
             files += found
         elif path.is_file():
-            files.append(path)
+            files += _named_well([path])
         else:
             raise UserError(f"no layout {path}")
     return files
@@ -263,8 +276,8 @@ def loose_layouts(files: Sequence[Path], classes: ClassTable) -> FileDataSet:
 def _find_cityscapes(root: Path, split: str, height: int, need_photos: bool) -> list[Pair]:
     """The official tree; labelIds where there are any, else the colour layouts."""
     folder = root / "gtFine" / split
-    layouts = sorted(folder.glob("*/*_gtFine_labelIds.png")) or sorted(folder.glob("*/*_gtFine_color.png"))
-    photos = sorted((root / "leftImg8bit" / split).glob("*/*_leftImg8bit.png"))
+    layouts = _named_well(folder.glob("*/*_gtFine_labelIds.png")) or _named_well(folder.glob("*/*_gtFine_color.png"))
+    photos = _named_well((root / "leftImg8bit" / split).glob("*/*_leftImg8bit.png"))
 
     def city_and_name(path: Path) -> str:
         return f"{path.parent.name}/{path.name.partition('_gtFine_')[0].removesuffix('_leftImg8bit.png')}"
@@ -303,7 +316,20 @@ _FINDERS = {"cityscapes": _find_cityscapes, "release": _find_release, "folder": 
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+    return _named_well(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def _named_well(paths: Iterable[Path]) -> list[Path]:
+    """The files in order.
+
+    Raises:
+        UserError: A name cannot be shown in one line, or written to a log: results could not be named after it.
+    """
+    found = sorted(paths)
+    for path in found:
+        if unprintable(str(path)):
+            raise UserError(f"the name of {str(path)!r} has a line break or bytes that are not UTF-8: rename the file")
+    return found
 
 
 def _pair(layouts: list[Path], photos: list[Path], key: Callable[[Path], str], need_photos: bool) -> list[Pair]:

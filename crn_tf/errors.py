@@ -2,6 +2,7 @@
 
 import os
 import sys
+import unicodedata
 from collections.abc import Callable
 
 
@@ -20,6 +21,14 @@ class UsageError(UserError):
     exit_code = 2
 
 
+def unprintable(text: str) -> bool:
+    """Whether a text has line breaks, other control characters, or bytes that are not UTF-8.
+
+    As a name it could not be shown in one line, be written to a log, or be part of another file's name.
+    """
+    return any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
+
+
 def run_command(command: Callable[[], int | None]) -> None:
     """Run a command and leave the process: errors meant for the user become one message without a traceback.
 
@@ -30,6 +39,8 @@ def run_command(command: Callable[[], int | None]) -> None:
         SystemExit: Always. 0 or the returned code, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C.
     """
     try:
+        for argument in filter(unprintable, sys.argv[1:]):
+            raise UsageError(f"the argument {argument!r} has a line break or bytes that are not UTF-8: rename the file")
         sys.exit(command())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

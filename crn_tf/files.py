@@ -1,12 +1,20 @@
-"""Writing files so that a crash, a full disk or Ctrl-C never leaves half of one under its final name."""
+"""Writing files so that a crash, a full disk or Ctrl-C never leaves half of one under its final name; reading small
+ones so that none takes all memory, or for ever.
+"""
 
+import errno
+import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from crn_tf.errors import UserError
+
+SMALL = 1 << 20  # bytes of a JSON file, at most; the largest of ours has some 20,000
 
 
 @contextmanager
@@ -60,3 +68,52 @@ def write_text(path: Path, text: str) -> None:
     """
     with written_aside(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading. A pipe or a device, which could make us wait or read for ever, is refused.
+
+    Raises:
+        OSError: It is missing, cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # waits for no writer of a pipe
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, expected a file")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_small_text(path: Path) -> str:
+    """Read a text file of at most `SMALL` bytes.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is larger, or not UTF-8.
+    """
+    with open_regular(path) as file:
+        content = file.read(SMALL + 1)
+    if len(content) > SMALL:
+        raise ValueError(f"it is larger than {SMALL:,} bytes")
+    return content.decode("utf-8")
+
+
+def parse_json(text: str) -> Any:
+    """The value that a JSON text describes.
+
+    Raises:
+        ValueError: It is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("its values are nested too deeply") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is larger than `SMALL` bytes, not UTF-8, not JSON, or nested too deeply.
+    """
+    return parse_json(read_small_text(path))

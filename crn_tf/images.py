@@ -1,34 +1,48 @@
-"""Reading and writing pictures: one clear line for a bad file, and never half a file."""
+"""Reading and writing pictures: one clear line for a bad file, and never half a file.
 
+A picture may come from anywhere, so its header is not believed: how large it says it is has to be possible for a file
+of its size, and a PNG has to hold every row.
+"""
+
+import os
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from crn_tf.errors import UserError
-from crn_tf.files import written_aside
+from crn_tf.files import open_regular, written_aside
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 Fit = Literal["resize", "crop"]
 Size = tuple[int, int]  # height, width in pixels
+MAX_PIXELS = 1 << 26  # 8192x8192: decoded, some 300 MB
+_JPEG_PIXELS_PER_BYTE = 512  # at most: a block of 8x8 takes one bit or more
 
-# What Pillow raises for a damaged file, depending on the format and on where the damage is.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+# Pillow knows more formats, some of which start other programs (PostScript).
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+JPEGS = ("JPEG", "MPO")  # MPO: with a preview behind it, as cameras write
+
+# Ours is the stricter limit, and says what to do.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_image(path: Path) -> Image.Image:
     """Read and decode a picture completely.
 
     Raises:
-        UserError: The file is missing, not a picture, or damaged.
+        UserError: The file is missing, not a picture, damaged, or too large.
     """
-    with _reading(path), Image.open(path) as image:
+    with _opened(path) as (file, image):
         image.load()
+        if image.format == "PNG" and _may_lack_rows(image):
+            _check_rows(file)
         return image
 
 
@@ -36,24 +50,100 @@ def image_size(path: Path) -> Size:
     """Height and width as a viewer shows the picture, from its header only.
 
     Raises:
-        UserError: The file is missing or not a picture.
+        UserError: The file is missing, not a picture, or too large.
     """
-    with _reading(path), Image.open(path) as image:
+    with _opened(path) as (_, image):
         # EXIF orientations 5 to 8 swap the axes. A PNG's own getexif() would decode all of it to find them.
         turned = Image.Image.getexif(image).get(0x0112, 1) >= 5
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn what Pillow raises for a missing or damaged picture into one line."""
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
+    """Open a picture whose size is believable, and turn what is raised while it is read into one line."""
     try:
-        yield
+        with open_regular(path) as file, Image.open(file, formats=_FORMATS) as image:
+            _check_size(image, os.fstat(file.fileno()).st_size)
+            yield file, image
     except FileNotFoundError as error:
         raise UserError(f"no image {path}") from error
-    except _DAMAGE as error:
-        reason = "not a picture" if isinstance(error, Image.UnidentifiedImageError) else str(error)
-        raise UserError(f"cannot read the image {path}: {reason}") from error
+    except Exception as error:  # Pillow raises many kinds for a damaged file: SyntaxError, zlib.error, TypeError...
+        raise UserError(f"cannot read the image {path}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not a picture, or its header is damaged; expected PNG, JPEG, WebP, BMP or TIFF"
+    if isinstance(error, Image.DecompressionBombError):  # far larger than ours: not even opened
+        return f"its header says it has more than {MAX_PIXELS:,} pixels; reduce it, or replace it if that is wrong"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
+    return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
+
+
+def _check_size(image: Image.Image, file_size: int) -> None:
+    """Compare the size in a picture's header with what is allowed, and with what the file can hold.
+
+    Raises:
+        ValueError: It is too large.
+    """
+    pixels = image.width * image.height
+    says = f"its header says it is {image.height}x{image.width} (height x width)"
+    if pixels > MAX_PIXELS:
+        raise ValueError(f"{says}; expected at most {MAX_PIXELS:,} pixels: reduce it, or replace it if that is wrong")
+    # libjpeg would fill the missing rest with grey, and say nothing.
+    if image.format in JPEGS and pixels > _JPEG_PIXELS_PER_BYTE * file_size:
+        raise ValueError(f"{says}, for which {file_size:,} bytes are too few: it is damaged")
+
+
+def _may_lack_rows(image: Image.Image) -> bool:
+    """Whether a decoded PNG could have less pixels than its header says: Pillow leaves missing ones at zero."""
+    if "interlace" in image.info:
+        return True
+    return not np.asarray(image.crop((0, image.height - 1, image.width, image.height))).any()
+
+
+def _check_rows(file: BinaryIO) -> None:
+    """Compare a PNG's inflated size with what its header says.
+
+    Raises:
+        ValueError: There is not enough.
+        zlib.error: It is damaged.
+    """
+    file.seek(8)
+    expected, found, inflate = 0, 0, zlib.decompressobj()
+    while len(start := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", start)
+        content = file.read(length)
+        if kind == b"IHDR":
+            width, height, bits, color, _, _, interlaced = struct.unpack(">IIBBBBB", content)
+            bits *= _PNG_CHANNELS[color]
+            expected = sum(rows * (1 + -(-columns * bits // 8)) for rows, columns in _passes(height, width, interlaced))
+        elif kind == b"IDAT":
+            while content and found < expected:
+                found += len(inflate.decompress(content, 1 << 20))
+                content = inflate.unconsumed_tail
+        file.seek(4, os.SEEK_CUR)  # the checksum
+    if found < expected:
+        raise ValueError("it has fewer pixels than its header says: it is damaged")
+
+
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type: grey, RGB, palette, grey with alpha, RGBA
+
+
+def _passes(height: int, width: int, interlaced: int) -> Iterator[Size]:
+    """Rows and columns of each image inside a PNG: one, or the seven of its interlacing."""
+    if not interlaced:
+        yield height, width
+        return
+    for top, left, down, across in _ADAM7:
+        rows, columns = -(-(height - top) // down), -(-(width - left) // across)
+        if rows > 0 and columns > 0:
+            yield rows, columns
+
+
+# First row and column, and steps, of each pass (PNG specification, section 8.2).
+_ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 
 
 def read_photo(path: Path, size: Size, fit: Fit = "resize") -> np.ndarray:

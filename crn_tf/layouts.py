@@ -5,7 +5,7 @@ one-hot only on the device.
 """
 
 import dataclasses
-import json
+import reprlib
 import threading
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from crn_tf.errors import UserError
-from crn_tf.images import Fit, Size, opaque, read_image, resize
+from crn_tf.errors import UserError, unprintable
+from crn_tf.files import read_json
+from crn_tf.images import JPEGS, Fit, Size, opaque, read_image, resize
 
 Color = tuple[int, int, int]
+MAX_NAMES = 254  # with void, and 255 to mark what is none of them, they fit into uint8
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,23 @@ class ClassTable:
 
     @classmethod
     def from_json(cls, values: dict) -> "ClassTable":
-        """The table that `to_json` described."""
+        """The table that `to_json` described.
+
+        Raises:
+            KeyError, TypeError, ValueError: The values are others.
+        """
+        names, ids = tuple(values["names"]), tuple(values["ids"])
         void_ids = None if values["void_ids"] is None else tuple(values["void_ids"])
-        return cls(
-            tuple(values["names"]),
-            tuple(map(tuple, values["palette"])),
-            tuple(values["ids"]),
-            void_ids,
-            tuple(map(tuple, values["void_colors"])),
-        )
+        palette, void_colors = (tuple(map(tuple, values[key])) for key in ("palette", "void_colors"))
+        if not 1 <= len(names) == len(palette) == len(ids) <= MAX_NAMES:
+            raise ValueError(f"expected 1 to {MAX_NAMES} names, with as many colours and ids")
+        if not all(isinstance(name, str) and not unprintable(name) for name in names):
+            raise ValueError("names must be texts without control characters")
+        if not all(type(i) is int and 0 <= i <= 65535 for i in (*ids, *(void_ids or ()))):
+            raise ValueError("ids must be whole numbers 0..65535")
+        if not all(_is_color(color) for color in (*palette, *void_colors)):
+            raise ValueError("every colour must be three whole numbers 0..255")
+        return cls(names, palette, ids, void_ids, void_colors)
 
 
 CITYSCAPES = ClassTable(
@@ -103,7 +113,7 @@ def read_class_table(path: Path) -> ClassTable:
         UserError: It is missing or does not fit this form.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         names, palette, void = list(values["names"]), [tuple(c) for c in values["palette"]], values["void"]
     except FileNotFoundError as error:
         raise UserError(f"no {path}; expected a file with the data set's names, palette and void id") from error
@@ -111,22 +121,28 @@ def read_class_table(path: Path) -> ClassTable:
         raise UserError(f"{path} has no {error}; expected names, palette and void") from error
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"cannot read {path}: {error}; expected an object with names, palette and void") from error
-    if not names or len(names) > 254 or not all(isinstance(name, str) for name in names):
-        raise UserError(f"{path}: names must be 1 to 254 texts, found {len(names)}")
+    if not names or len(names) > MAX_NAMES or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{path}: names must be 1 to {MAX_NAMES} texts, found {len(names)}")
+    for name in filter(unprintable, names):
+        raise UserError(f"{path}: the name {reprlib.repr(name)} has a line break or another control character")
     if len(palette) != len(names):
         raise UserError(f"{path}: {len(palette)} palette colours for {len(names)} names; expected one for each")
-    if not all(len(c) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in c) for c in palette):
+    if not all(map(_is_color, palette)):
         raise UserError(f"{path}: every palette colour must be three whole numbers 0..255")
     if len(set(palette)) != len(palette):
         twice = next(c for c in palette if palette.count(c) > 1)
         raise UserError(f"{path}: the palette has {twice} twice; expected a colour of its own for each class")
     if isinstance(void, bool) or not isinstance(void, int) or not 0 <= void <= 65535:
-        raise UserError(f"{path}: void is {void!r}; expected the id of void pixels in the layout files")
+        raise UserError(f"{path}: void is {reprlib.repr(void)}; expected the id of void pixels in the layout files")
     ids = [i for i in range(len(names)) if i != void]
     if not ids:
         raise UserError(f"{path}: the only name, {names[0]!r}, is void; expected at least one class besides")
     colors = (palette[void],) if void < len(names) else () if (0, 0, 0) in palette else ((0, 0, 0),)
     return ClassTable(tuple(names[i] for i in ids), tuple(palette[i] for i in ids), tuple(ids), (void,), colors)
+
+
+def _is_color(color: tuple) -> bool:
+    return len(color) == 3 and all(type(value) is int and 0 <= value <= 255 for value in color)
 
 
 class LayoutReader:
@@ -156,7 +172,7 @@ class LayoutReader:
             UserError: The file is missing, damaged, transparent, or has ids that are no class.
         """
         image = read_image(path)
-        if image.format == "JPEG":  # whatever the file is called
+        if image.format in JPEGS:  # whatever the file is called
             raise UserError(f"{path} is a JPEG, which blurs class ids and colours; expected a PNG layout")
         layout = self._decode(image, path)
         if size is None:

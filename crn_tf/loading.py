@@ -15,7 +15,8 @@ from crn_tf.checkpoints import (
 )
 from crn_tf.errors import UserError
 from crn_tf.generator import module_height
-from crn_tf.release import describe_release, load_release_checkpoint, release_prefix
+from crn_tf.release import describe_release, load_release_checkpoint, release_data, release_prefix
+from crn_tf.weights_guard import check_weights_file
 
 
 def load_generator(path: str | Path) -> tuple[keras.Model, ModelDescription]:
@@ -31,12 +32,14 @@ def load_generator(path: str | Path) -> tuple[keras.Model, ModelDescription]:
     prefix = release_prefix(path)
     if prefix:
         description = describe_release(prefix)
+        description.check_size(prefix, release_data(prefix).stat().st_size)
         generator = description.build()
         load_release_checkpoint(generator, prefix)
         return generator, description
     if path.is_dir():
         run = RunFolder(path)
         description = run.description()
+        description.check_size(run.model, run.stored_bytes())
         generator = description.build()
         run.restore(named(generator))
         return generator, description
@@ -44,15 +47,17 @@ def load_generator(path: str | Path) -> tuple[keras.Model, ModelDescription]:
         raise UserError(f"no weights {path}; expected a run folder, a {WEIGHTS_NAME} or a model.ckpt of the release")
     if not path.name.endswith(".weights.h5"):  # Keras tells formats apart by the suffix
         raise UserError(f"{path} does not end in .weights.h5; expected a weights file written by train.py")
+    check_weights_file(path)
     try:
         with h5py.File(path) as file:
             text = file.attrs.get(DESCRIPTION_ATTRIBUTE)
         if text is None:
             raise UserError(f"{path} has no description of its model; expected a {WEIGHTS_NAME} written by train.py")
         description = ModelDescription.from_json(text)
+        description.check_size(path, path.stat().st_size)
         generator = description.build()
         generator.load_weights(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise UserError(f"cannot read the weights {path}: {first_line(error)}") from error
     return generator, description
 

@@ -1,10 +1,11 @@
 """The weights of the taps in the loss: presets, files, and rescaling so that all taps contribute equally."""
 
 import json
+import reprlib
 from pathlib import Path
 
 from crn_tf.errors import UserError
-from crn_tf.files import write_text
+from crn_tf.files import read_json, write_text
 
 TAP_NAMES = ("image", "conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")  # what the losses compare, in order
 
@@ -19,6 +20,7 @@ LOSS_WEIGHTS: dict[str, tuple[float, ...]] = {
     "release-gta": (1.0, 1 / 1.4, 1 / 1.8, 1 / 1.3, 1 / 2.2, 10 / 0.62),
 }
 AUTO = "auto"  # measured on the first batches
+LARGEST = 1e30  # the sum of all terms has to be a float32
 
 
 def find_loss_weights(name_or_file: str) -> tuple[float, ...]:
@@ -40,7 +42,7 @@ def find_loss_weights(name_or_file: str) -> tuple[float, ...]:
         return LOSS_WEIGHTS[name_or_file]
     expected = f"expected a JSON file like {json.dumps(dict.fromkeys(TAP_NAMES, 1))}"
     try:
-        values = json.loads(Path(name_or_file).read_text(encoding="utf-8"))
+        values = read_json(Path(name_or_file))
     except FileNotFoundError as error:
         presets = ", ".join([*LOSS_WEIGHTS, AUTO])
         raise UserError(f"no loss weights {name_or_file}; expected one of {presets}, or a JSON file") from error
@@ -49,8 +51,11 @@ def find_loss_weights(name_or_file: str) -> tuple[float, ...]:
     if not isinstance(values, dict) or set(values) != set(TAP_NAMES):
         raise UserError(f"{name_or_file} has not the six taps' names; {expected}")
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-            raise UserError(f"{name} in {name_or_file} is {value!r}; expected a number, zero or greater")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST:
+            found = reprlib.repr(value)
+            raise UserError(
+                f"{name} in {name_or_file} is {found}; expected a number, zero or greater, up to {LARGEST:g}"
+            )
     if not any(values.values()):
         raise UserError(f"all weights in {name_or_file} are zero; expected at least one that is greater")
     return tuple(float(values[name]) for name in TAP_NAMES)

@@ -1,10 +1,12 @@
 """The input pipeline: uint8 photographs and class ids, decoded in parallel, ahead of the training step.
 
 Which pair comes when, and which are mirrored, follows from the seed and the step alone, so that a run can be
-continued at any step with the order it would have had.
+continued at any step with the order it would have had. A pair whose files cannot be read is left out, and its place
+taken by another that follows from seed and step as well.
 """
 
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ class InputPipeline:
         batch: Pairs in a batch.
         seed: Decides the order; None keeps the data set's order.
         flip: Mirror half of the pairs, another half each epoch.
+        max_unreadable: The share of pairs that may be unreadable, and are left out; with more, reading stops.
     """
 
     data: DataSet
@@ -40,15 +43,24 @@ class InputPipeline:
     batch: int = 1
     seed: int | None = None
     flip: bool = False
+    max_unreadable: float = 0.0
 
     def __post_init__(self):
         self._failure: UserError | None = None
+        self._unreadable: dict[int, str] = {}  # why, by the pair's number, in the order they were met
+        self._lock = threading.Lock()  # pairs are read in several threads
         self._epoch_order = lru_cache(maxsize=2)(self._draw_epoch_order)
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches in which every pair occurs; the last one is filled up from the epoch's beginning."""
         return -(-len(self.data) // self.batch)
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Why pairs were left out: one message for each that could not be read so far."""
+        with self._lock:
+            return list(self._unreadable.values())
 
     def batches(self, first_step: int, last_step: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
         """The batches of steps `first_step` to `last_step` - 1, counted from the start of training.
@@ -57,7 +69,7 @@ class InputPipeline:
             Photographs uint8 [B, H, W, 3] and layouts uint8 [B, H, W].
 
         Raises:
-            UserError: A file cannot be used.
+            UserError: More pairs than `max_unreadable` cannot be read.
         """
         try:
             yield from self.dataset(first_step, last_step)
@@ -84,14 +96,51 @@ class InputPipeline:
         epoch, step = divmod(step, self.steps_per_epoch)
         order, mirrored = self._epoch_order(epoch)
         place = (step * self.batch + place) % len(self.data)
-        try:
-            photo, layout = self.data.load(int(order[place]), self.size, self.fit)
-        except UserError as error:
-            self._failure = error
-            raise
+        for index in self._candidates(int(order[place]), position):
+            pair = self._load(index)
+            if pair:
+                break
+        photo, layout = pair
         if mirrored[place]:
             photo, layout = photo[:, ::-1], layout[:, ::-1]
         return np.ascontiguousarray(photo), np.ascontiguousarray(layout)
+
+    def _candidates(self, index: int, position: int) -> Iterator[int]:
+        """The pair that belongs to a position, then those that take its place if it cannot be read.
+
+        Which ones does not depend on what was met before, only on what can be read: a continued run, and any number of
+        reader threads, come to the same.
+        """
+        yield index
+        if self.seed is None:  # the next ones
+            yield from ((index + step) % len(self.data) for step in range(1, len(self.data)))
+        else:
+            yield from map(int, np.random.default_rng([self.seed, int(position), 1]).permutation(len(self.data)))
+
+    def _load(self, index: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """A pair, or None if it cannot be read.
+
+        Raises:
+            UserError: With it, too many cannot be read.
+        """
+        with self._lock:
+            if index in self._unreadable:
+                return None
+        try:
+            return self.data.load(index, self.size, self.fit)
+        except DamagedCacheError as error:
+            self._failure = error
+            raise
+        except UserError as error:
+            with self._lock:
+                self._unreadable[index] = str(error)
+                bad, first = len(self._unreadable), next(iter(self._unreadable.values()))
+            if bad > self.max_unreadable * len(self.data) or bad == len(self.data):
+                counted = f"{bad} of {len(self.data)} pairs cannot be read"
+                limit = f"; more than --max-unreadable {self.max_unreadable:g} of them is too many"
+                self._failure = UserError(f"{counted}{limit if bad < len(self.data) else ''}. The first: {first}")
+                raise self._failure from error
+            return None
 
     def _draw_epoch_order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         count = len(self.data)
@@ -100,6 +149,10 @@ class InputPipeline:
         random = np.random.default_rng([self.seed, epoch])
         order = random.permutation(count)
         return order, (random.random(count) < 0.5) & self.flip
+
+
+class DamagedCacheError(UserError):
+    """The cache's own files are not what was written: no pair of it can be trusted."""
 
 
 class DecodedCache:
@@ -157,7 +210,7 @@ class DecodedCache:
         try:
             return np.fromfile(self._folder / file, np.uint8, count, offset=index * count).reshape(shape)
         except (OSError, ValueError) as error:  # not there, or too short
-            raise UserError(f"the cache {self._folder} is damaged: remove it, it will be made again") from error
+            raise DamagedCacheError(f"the cache {self._folder} is damaged: remove it, it will be made again") from error
 
     def layout_size(self, index: int) -> Size | None:
         return self._data.layout_size(index)

@@ -13,10 +13,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from crn_tf.checkpoint_index import check_index
 from crn_tf.checkpoints import ModelDescription, reading
 from crn_tf.errors import UserError
 from crn_tf.generator import MODULE_WIDTHS
-from crn_tf.layouts import CITYSCAPES, ClassTable
+from crn_tf.layouts import CITYSCAPES, MAX_NAMES, ClassTable
 
 RELEASE_GRID = (4, 8)
 _ADAM_BETA_2 = 0.999
@@ -40,11 +41,18 @@ def describe_release(prefix: Path) -> ModelDescription:
         UserError: It is missing, damaged or not of a Cascaded Refinement Network.
     """
     shapes = _reader(prefix).get_variable_to_shape_map()
-    projections = [match for name in shapes if (match := re.fullmatch(r"g_(\d+)_conv100/weights", name))]
+    projections = [match for name in shapes if (match := re.fullmatch(r"g_(\d{1,4})_conv100/weights", name))]
     first = shapes.get(f"g_{RELEASE_GRID[0]}_conv1/weights")
-    if len(projections) != 1 or first is None or len(first) != 4:
+    if len(projections) != 1 or first is None or len(first) != 4 or len(shapes[projections[0][0]]) != 4:
         raise UserError(f"{prefix} is not a checkpoint of the 2017 release: expected g_4_conv1 ... g_HEIGHT_conv100")
     height, channels, count = int(projections[0][1]), shapes[projections[0][0]][-1], first[2] - 1
+    possible = [RELEASE_GRID[0] << doublings for doublings in range(len(MODULE_WIDTHS))]
+    if height not in possible or channels < 3 or not 1 <= count <= MAX_NAMES or first[3] < 1:
+        raise UserError(
+            f"{prefix} has a projection {projections[0][0]} to {channels} channels and a first kernel {first}; "
+            f"expected a height of {possible[0]} to {possible[-1]}, three channels for each image, and 2 to "
+            f"{MAX_NAMES + 1} classes"
+        )
     ids = tuple(range(count))
     nameless = ClassTable(tuple(f"class {i}" for i in ids), tuple((i, i, i) for i in ids), ids, (count,), ())
     classes = CITYSCAPES if first[2] == CITYSCAPES.num_classes else nameless
@@ -63,7 +71,10 @@ def build_generator_from_release(prefix: str | Path) -> keras.Model:
     Raises:
         UserError: A file is missing or damaged, or is of another network.
     """
-    generator = describe_release(Path(prefix)).build()
+    prefix = Path(prefix)
+    description = describe_release(prefix)
+    description.check_size(prefix, release_data(prefix).stat().st_size)
+    generator = description.build()
     load_release_checkpoint(generator, prefix)
     return generator
 
@@ -89,16 +100,26 @@ def load_release_checkpoint(
     reader = _reader(prefix)
     names = {release_name(variable.path): variable for variable in generator.variables}
     _compare(reader.get_variable_to_shape_map(), names, prefix)
+    release_data(prefix)
+    for name, variable in names.items():
+        variable.assign(_read(reader, name, prefix))
+    if optimizer:
+        _load_adam(optimizer, generator, reader, prefix)
+
+
+def release_data(prefix: Path) -> Path:
+    """The file with a checkpoint's values, beside its index.
+
+    Raises:
+        UserError: It is missing.
+    """
     data = prefix.with_name(prefix.name + _DATA_SUFFIX)
     if not data.is_file():
         raise UserError(
             f"no {data}: the index is there, the weights are not. Get it with: python -m crn_tf.download "
             f"release-{prefix.parent.name.removeprefix('result_').lower()}"
         )
-    for name, variable in names.items():
-        variable.assign(_read(reader, name, prefix))
-    if optimizer:
-        _load_adam(optimizer, generator, reader, prefix)
+    return data
 
 
 def release_name(path: str) -> str:
@@ -148,6 +169,7 @@ def _load_adam(optimizer: keras.optimizers.Adam, generator: keras.Model, reader,
 
 
 def _reader(prefix: Path):
+    check_index(prefix, prefix)
     with reading(prefix):
         return tf.train.load_checkpoint(str(prefix))
 

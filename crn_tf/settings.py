@@ -3,14 +3,17 @@
 import dataclasses
 import json
 import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import tyro
 
 from crn_tf.datasets import Kind
 from crn_tf.errors import UsageError, UserError
+from crn_tf.files import read_json
 from crn_tf.images import Fit
 from crn_tf.loss_weights import find_loss_weights
 
@@ -41,6 +44,9 @@ class TrainSettings:
     """Mirror half of the pairs, another half each epoch."""
     cache: Path | None = None
     """Folder for decoded pairs, so that each file is decoded once and not in every epoch."""
+    max_unreadable: float = 0.05
+    """Share of the pairs whose files may turn out to be unreadable while training; they are left out, each with a
+    warning. With more the run saves and stops."""
     images: int | None = None
     """Images synthesized for each layout (k)."""
     loss: Literal["content", "best-image", "best-per-class"] | None = None
@@ -154,6 +160,8 @@ class TrainSettings:
             value = getattr(settings, name)
             if value is not None and not 0 < value < float("inf"):
                 raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, not {value}")
+        if not 0 <= settings.max_unreadable < 1:
+            raise UsageError(f"--max-unreadable is a share, from 0 to less than 1, not {settings.max_unreadable}")
         for name in ("seed", "rebalance_epoch"):
             if getattr(settings, name) < 0:
                 raise UsageError(f"--{name.replace('_', '-')} must not be negative, not {getattr(settings, name)}")
@@ -175,13 +183,28 @@ class TrainSettings:
             UserError: It is missing or of another version.
         """
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path)
             paths = {name: Path(values[name]) for name in ("data", "cache", "init_from") if values[name]}
-            return cls(**{**values, **paths})
+            settings = cls(**{**values, **paths})
+            for name, kind in get_type_hints(cls).items():
+                if not _is_of(getattr(settings, name), kind):
+                    raise ValueError(f"{name} is {reprlib.repr(values[name])}, expected {kind}")
+            return settings
         except FileNotFoundError as error:
             raise UserError(f"no {path}: {path.parent} is not a run folder of train.py") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"cannot read the settings {path}: {error}") from error
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether a value from a file is of a setting's type."""
+    if get_origin(kind) in (UnionType, Union):
+        return any(_is_of(value, option) for option in get_args(kind))
+    if get_origin(kind) is Literal:
+        return any(value == option and type(value) is type(option) for option in get_args(kind))
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
 
 
 def _rebalance_epoch(settings: TrainSettings, epochs: int) -> int:

@@ -88,15 +88,17 @@ class TrainingRun:
         validation = open_data_set(s.data, kind, "val", s.image_size[0]) if has_validation else None
         for part in (data, validation):
             if isinstance(part, FileDataSet):
-                part.check_sizes()
+                # A run that goes on may have left out some: it does so again.
+                part.check_sizes(skip_unreadable=bool(self.folder.checkpoints()))
         if s.cache:
             data = DecodedCache(data, s.image_size, s.fit, s.cache)
-        self.pipeline = InputPipeline(data, s.image_size, s.fit, s.batch, s.seed, s.flip)
-        self.validation = self._some(validation, s.validation_limit) if validation else None
-        self._samples = self._some(validation or data, SAMPLES)
+        self.pipeline = InputPipeline(data, s.image_size, s.fit, s.batch, s.seed, s.flip, s.max_unreadable)
+        self.validation = self._some(validation, s.validation_limit, s.max_unreadable) if validation else None
+        self._samples = self._some(validation or data, SAMPLES, 1.0)  # as long as there is any
 
-    def _some(self, data: DataSet, count: int) -> InputPipeline:
-        return InputPipeline(EvenSample(data, count), self.settings.image_size, self.settings.fit)
+    def _some(self, data: DataSet, count: int, max_unreadable: float) -> InputPipeline:
+        size, fit = self.settings.image_size, self.settings.fit
+        return InputPipeline(EvenSample(data, count), size, fit, max_unreadable=max_unreadable)
 
     def _take_over(self, path: Path) -> None:
         """Start from a trained model, and say what was found in it."""
@@ -169,9 +171,11 @@ class TrainingRun:
                 self.step += 1
                 bar.set_postfix_str(f"loss {np.mean(losses[-100:]):.2f}", refresh=False)
                 bar.update(batch)
+                self._warn()
                 if len(window) == LOG_STEPS or self.step == last:
                     rate = len(window) * batch / (time.monotonic() - since)
-                    self._log("train", np.mean(window, axis=0), images_per_second=rate)
+                    unreadable = len(self.pipeline.unreadable)
+                    self._log("train", np.mean(window, axis=0), images_per_second=rate, unreadable_pairs=unreadable)
                     window, since = [], time.monotonic()
                 if self.step < last:  # else what an epoch ends with belongs into the checkpoint
                     if self._stop_requested:
@@ -267,9 +271,14 @@ class TrainingRun:
         with self._logs.as_default():
             tf.summary.image("samples", sheet[None], self.step)
         tqdm.write(f"epoch {epoch}, step {self.step}: {', '.join(texts)}")
-        for pipeline in filter(None, (self.pipeline, self.validation)):
-            warning = pipeline.data.warning()
-            if warning and warning not in self._warnings:  # another one if there are more files in its count now
+        self._warn(self.pipeline.data.warning(), self.validation.data.warning() if self.validation else None)
+
+    def _warn(self, *warnings: str | None) -> None:
+        """Say what is given, and which pairs are left out, unless it was said before."""
+        pipelines = filter(None, (self.pipeline, self.validation, self._samples))
+        left_out = [f"{why}; the pair is left out" for pipeline in pipelines for why in pipeline.unreadable]
+        for warning in filter(None, (*left_out, *warnings)):
+            if warning not in self._warnings:  # colours: another one if there are more files in the count now
                 self._warnings.add(warning)
                 tqdm.write(f"warning: {warning}", file=sys.stderr)
 

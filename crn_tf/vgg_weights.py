@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from crn_tf.errors import UserError
+from crn_tf.weights_guard import check_weights_file
 
 WEIGHTS_FOLDER = Path("vgg_weights")
 KERAS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -51,6 +52,7 @@ def read_kernels(weights: str | Path, shapes: dict[str, tuple[int, ...]]) -> Ker
         raise UserError(f"no VGG19 weights file {path}; see vgg_weights/README.md for where to get one")
     if path.suffix not in (".h5", ".mat"):
         raise UserError(f"{path} is neither a Keras .h5 file nor a MatConvNet .mat file")
+    check_weights_file(path)
     read = _read_matconvnet if path.suffix == ".mat" else _read_keras
     kernels = read(path, list(shapes))
     for name, (kernel, bias) in kernels.items():
@@ -102,7 +104,7 @@ def _read_keras(path: Path, names: list[str]) -> Kernels:
                     raise UserError(f"{path} is not VGG19: it has no layer {name}")
                 kernel, bias = (np.float32(root[name][key]) for key in root[name].attrs["weight_names"])
                 kernels[name] = kernel, bias
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise UserError(f"cannot read {path} as a Keras weights file: {error}") from error
     first, bias = kernels[names[0]]
     kernels[names[0]] = first[:, :, ::-1], bias

@@ -240,6 +240,15 @@ def test_sizes_that_disagree_are_both_told(folder):
         data.check_sizes()
 
 
+def test_check_sizes_may_leave_out_what_cannot_be_read(folder):
+    (folder / "photos/train/a.jpg").write_text("text")
+    data = open_data_set(folder, None, "train", 256)
+    data.check_sizes(skip_unreadable=True)
+    layout(folder / "labels/train/b.png", size=(5, 9))
+    with pytest.raises(UserError, match=r"train/b\.jpg is 4x8 but its layout"):
+        data.check_sizes(skip_unreadable=True)
+
+
 def test_check_sizes_meets_a_file_that_is_no_picture(folder):
     (folder / "photos/train/b.jpg").write_text("text")
     with pytest.raises(UserError, match=r"b\.jpg: not a picture"):

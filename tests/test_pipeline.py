@@ -1,5 +1,6 @@
 """Order, mirroring, caching and errors of the input pipeline."""
 
+import re
 import shutil
 
 import numpy as np
@@ -113,8 +114,78 @@ def test_nothing_is_mirrored_unless_asked():
 def test_a_bad_file_is_reported_in_the_readers_own_words(folder_data):
     (folder_data / "photos/train/3.png").write_bytes(b"not a picture")
     data = open_data_set(folder_data, None, "train", 32)
-    with pytest.raises(UserError, match=r"cannot read the image .*photos/train/3.png: not a picture"):
+    with pytest.raises(UserError, match=r"1 of 5 pairs .* cannot read the image .*photos/train/3.png: not a picture"):
         list(InputPipeline(data, (32, 64), seed=0).batches(0, 5))
+
+
+class Spoiled(Numbered):
+    """Numbered pairs of which some cannot be read."""
+
+    def __init__(self, count: int, unreadable: set[int]):
+        super().__init__(count)
+        self.unreadable = unreadable
+
+    def load(self, index, size, fit):
+        if index in self.unreadable:
+            self.loads += 1
+            raise UserError(f"cannot read the image {index}.png")
+        return super().load(index, size, fit)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_pair_that_cannot_be_read_leaves_its_place_to_another(batch):
+    pipeline = InputPipeline(Spoiled(40, {3, 8}), (2, 4), batch=batch, seed=4, flip=True, max_unreadable=0.05)
+    steps = 3 * pipeline.steps_per_epoch
+    whole = numbers(InputPipeline(Numbered(40), (2, 4), batch=batch, seed=4, flip=True), 0, steps)
+    found = numbers(pipeline, 0, steps)
+    spoiled = np.isin(np.abs(whole), [3, 8])
+    np.testing.assert_array_equal(found[~spoiled], whole[~spoiled])  # all others stay where they were
+    assert not np.isin(np.abs(found), [3, 8]).any() and spoiled.sum() >= 6
+    assert len(set(np.abs(found[spoiled]))) >= 4  # not always the same substitute
+    assert sorted(pipeline.unreadable) == ["cannot read the image 3.png", "cannot read the image 8.png"]
+
+
+@pytest.mark.parametrize("start", [1, 9, 25])
+def test_a_continued_run_gets_the_same_substitutes(start):
+    def pipeline():
+        return InputPipeline(Spoiled(20, {1, 2, 3, 5}), (2, 4), batch=3, seed=4, flip=True, max_unreadable=0.2)
+
+    np.testing.assert_array_equal(numbers(pipeline(), start, 40), numbers(pipeline(), 0, 40)[start:])
+
+
+def test_without_a_seed_the_next_pairs_are_the_substitutes():
+    pipeline = InputPipeline(Spoiled(6, {1, 2, 5}), (2, 4), max_unreadable=0.5)
+    assert numbers(pipeline, 0, 6)[:, 0].tolist() == [0, 3, 3, 3, 4, 0]
+
+
+def test_an_unreadable_pair_is_tried_once_only():
+    data = Spoiled(8, {1})
+    numbers(InputPipeline(data, (2, 4), seed=0, max_unreadable=0.2), 0, 80)
+    assert data.loads == 80 + 1
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.0, 1), (0.1, 3), (0.14, 3), (0.15, 4)])
+def test_more_than_the_named_share_stops_the_reading(share, count):
+    data = Spoiled(20, {2, 3, 5, 7, 11})
+    pipeline = InputPipeline(data, (2, 4), seed=0, max_unreadable=share)
+    with pytest.raises(UserError) as caught:
+        list(pipeline.batches(0, 20))
+    message = str(caught.value)
+    assert re.match(rf"[{count}-5] of 20 pairs cannot be read; more than --max-unreadable {share:g} of them", message)
+    assert re.search(r"The first: cannot read the image \d+\.png$", message)
+
+
+def test_when_nothing_can_be_read_no_share_is_large_enough():
+    with pytest.raises(UserError, match=r"^2 of 2 pairs cannot be read\. The first: cannot read the image [01].png"):
+        list(InputPipeline(Spoiled(2, {0, 1}), (2, 4), max_unreadable=1.0).batches(0, 2))
+
+
+def test_a_damaged_cache_is_not_passed_over(tmp_path):
+    cached = DecodedCache(Numbered(30), (2, 4), "resize", tmp_path)
+    file = next(tmp_path.glob("*/layouts.uint8"))
+    file.write_bytes(file.read_bytes()[:-1])  # the last pair only
+    with pytest.raises(UserError, match="is damaged: remove it"):
+        list(InputPipeline(cached, (2, 4), seed=0, max_unreadable=0.5).batches(0, 30))
 
 
 def test_the_cache_gives_the_same_pairs_without_reading_files_again(tmp_path):

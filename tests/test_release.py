@@ -153,7 +153,8 @@ def test_another_network_and_a_damaged_index_are_refused(tmp_path):
 def test_a_truncated_data_file_is_one_line(prefix):
     data = prefix.with_name("model.ckpt.data-00000-of-00001")
     data.write_bytes(data.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"cannot read the checkpoint .*model.ckpt: "):
+    words = r"cannot read the checkpoint .*model.ckpt: .* lies behind the end of the data, which has 1000 bytes"
+    with pytest.raises(UserError, match=words):
         build_generator_from_release(prefix)
 
 

@@ -51,9 +51,12 @@ def test_loss_weights_are_rebalanced_after_half_of_the_epochs_unless_chosen(give
         ({"train_modules": "128,"}, "--train-modules must be like 512,1024"),
         ({"init_optimizer": True}, "give that too"),
         ({"rebalance_epoch": -1}, "--rebalance-epoch must not be negative"),
+        ({"max_unreadable": -0.1}, "--max-unreadable is a share, from 0 to less than 1, not -0.1"),
+        ({"max_unreadable": 5.0}, "--max-unreadable is a share, from 0 to less than 1, not 5.0"),
+        ({"max_unreadable": float("nan")}, "--max-unreadable is a share"),
     ],
 )
-def test_options_of_growing_that_make_no_sense_are_refused(given, words):
+def test_options_that_make_no_sense_are_refused(given, words):
     with pytest.raises(UsageError, match=words):
         TrainSettings(**given).resolved()
 

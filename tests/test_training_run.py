@@ -1,6 +1,7 @@
 """Whole training runs: what is written, continuing, stopping, and a loss that goes wrong."""
 
 import dataclasses
+import shutil
 import signal
 from pathlib import Path
 
@@ -262,3 +263,62 @@ def test_the_cache_trains_the_same(settings, tmp_path):
     cached.run()
     for a, b in zip(plain.trainer.generator.get_weights(), cached.trainer.generator.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def cut_short(path: Path) -> None:
+    """Damage a picture behind its header, so that it is noticed when it is decoded."""
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def warnings_in(text: str) -> list[str]:
+    return [line for line in text.splitlines() if "warning:" in line]
+
+
+def test_a_file_that_becomes_unreadable_is_left_out_with_one_warning(settings, folder_data, tmp_path, capsys):
+    run = start(dataclasses.replace(settings, epochs=4, max_unreadable=0.2), tmp_path / "run")
+    step = run.trainer.train_step
+
+    def spoiling_step(*batch):
+        if run.step == 2:
+            cut_short(folder_data / "photos/train/1.png")
+        return step(*batch)
+
+    run.trainer.train_step = spoiling_step
+    assert run.run()
+    (warning,) = warnings_in(capsys.readouterr().err)
+    assert "photos/train/1.png" in warning and warning.endswith("the pair is left out")
+    counted = logged(run.folder.logs)["train/unreadable_pairs"]
+    assert counted[5] in (0, 1) and counted[20] == 1
+
+
+@pytest.mark.slow
+def test_a_run_with_unreadable_files_goes_on_as_an_uninterrupted_one(settings, folder_data, tmp_path):
+    settings = dataclasses.replace(settings, max_unreadable=0.4)
+    start(dataclasses.replace(settings, steps=1), tmp_path / "whole").run()
+    shutil.copytree(tmp_path / "whole", tmp_path / "parts")
+    (folder_data / "photos/train/1.png").write_bytes(b"nothing is left of it")
+    cut_short(folder_data / "labels/train/4.png")
+    assert start(settings, tmp_path / "whole").run()
+    assert start(dataclasses.replace(settings, steps=7), tmp_path / "parts").run()
+    continued = start(settings, tmp_path / "parts")
+    assert continued.step == 7 and continued.run()
+    whole, _ = load_generator(tmp_path / "whole")
+    for a, b in zip(whole.get_weights(), continued.trainer.generator.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_too_many_unreadable_files_stop_the_run_and_it_is_saved(settings, folder_data, tmp_path):
+    run = start(dataclasses.replace(settings, max_unreadable=0.3), tmp_path / "run")
+    step = run.trainer.train_step
+
+    def spoiling_step(*batch):
+        for number in (1, 2, 3):
+            (folder_data / f"photos/train/{number}.png").write_bytes(b"")
+        return step(*batch)
+
+    run.trainer.train_step = spoiling_step
+    words = r"[23] of 5 pairs cannot be read; more than --max-unreadable 0\.3 .* The first: .*/photos/train/[123]\.png"
+    with pytest.raises(UserError, match=words) as caught:
+        run.run()
+    assert f"go on with: python train.py --resume --out {tmp_path / 'run'}" in str(caught.value)
+    assert len(run.folder.checkpoints()) == 1

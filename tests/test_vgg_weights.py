@@ -118,7 +118,7 @@ def test_a_truncated_file_is_refused(tmp_path, kernels, write, suffix, kept):
     path = write(tmp_path / f"a.{suffix}", kernels)
     data = path.read_bytes()
     path.write_bytes(data[: kept if isinstance(kept, int) else int(len(data) * kept)])
-    with pytest.raises(UserError, match=rf"cannot read .*/a\.{suffix} as (a Keras weights file|MatConvNet's VGG19): "):
+    with pytest.raises(UserError, match=rf"cannot read .*/a\.{suffix}( as MatConvNet's VGG19)?: "):
         read_kernels(path, SHAPES)
 
 
