@@ -204,7 +204,7 @@ def _spread_axis(x, axis: int):
     return ops.concatenate(taps, axis=-1)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def tap_weights(n: int) -> np.ndarray:
     """Weights of inputs in the upsampled and shifted taps of a convolution along an axis of n pixels.
 
@@ -239,7 +239,7 @@ def _span(x, axis: int, start: int, stop: int):
     return x[:, start:stop] if axis == 1 else x[:, :, start:stop]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _normalized_leaky_relu(slope: float):
     """The function of `NormalizedLeakyReLU` for one slope."""
 

@@ -133,7 +133,7 @@ LOSSES: dict[str, Callable] = {
 }
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _tap_error(dtype: str):
     """The function of `tap_error` for synthesized activations of a type.
 

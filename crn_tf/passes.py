@@ -30,7 +30,7 @@ def fused(function: Callable) -> Callable:
         return function
     import tensorflow as tf
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def compiled(*shapes_and_types):  # one for each, or TensorFlow would warn of many tracings of one function
         return tf.function(function, jit_compile=True, autograph=False)
 
