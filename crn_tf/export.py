@@ -184,7 +184,14 @@ def _check(folder: Path, layouts: np.ndarray, signatures: dict) -> None:
     """
     import tensorflow as tf
 
-    loaded = _images(tf.saved_model.load(str(folder)).signatures, layouts).astype(np.int16)
+    absl = logging.getLogger("absl")  # warns that gradients were not saved
+    level = absl.level
+    absl.setLevel(logging.ERROR)
+    try:
+        model = tf.saved_model.load(str(folder))
+    finally:
+        absl.setLevel(level)
+    loaded = _images(model.signatures, layouts).astype(np.int16)
     difference = int(np.abs(loaded - _images(signatures, layouts)).max())
     if difference > 1:
         raise UserError(
@@ -216,6 +223,7 @@ def _write_onnx(path: Path, generator: "keras.Model", layouts: np.ndarray) -> No
     Raises:
         UserError: tf2onnx is not installed.
     """
+    from crn_tf.passes import unfused
     from crn_tf.synthesizer import Synthesizer
 
     try:
@@ -225,7 +233,8 @@ def _write_onnx(path: Path, generator: "keras.Model", layouts: np.ndarray) -> No
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # it reports each optimization it cannot do as an error
     synthesizer = Synthesizer(generator)
     synthesizer(layouts)  # Keras exports no model that was never called
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # about what Keras mends in tf2onnx
+    # The warning is about what Keras mends in tf2onnx.
+    with unfused(), warnings.catch_warnings(action="ignore", category=FutureWarning):
         synthesizer.model.export(path, format="onnx", verbose=False)
 
 

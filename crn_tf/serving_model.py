@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from crn_tf.checkpoints import ModelDescription
+from crn_tf.passes import unfused
 from crn_tf.serving_layouts import PngLayoutDecoder, resize_nearest
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -60,7 +61,8 @@ class ServingModel(tf.Module):
             "layout_soft": (self.soft, tf.TensorSpec(soft, tf.float32, "layouts")),
             "layout_png": (self.png, tf.TensorSpec([None], tf.string, "layout_bytes")),
         }
-        return {name: tf.function(f).get_concrete_function(spec) for name, (f, spec) in inputs.items()}
+        with unfused():  # servers have no XLA
+            return {name: tf.function(f).get_concrete_function(spec) for name, (f, spec) in inputs.items()}
 
     def class_ids(self, layouts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images of layouts of class ids: [B, h, w], of any size -> uint8 [B, k, H, W, 3]."""

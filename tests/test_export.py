@@ -15,6 +15,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+from crn_tf import passes
 from crn_tf.checkpoints import ModelDescription, save_weights
 from crn_tf.errors import UsageError, UserError
 from crn_tf.export import ExportSettings, export, next_version, patchworks
@@ -236,6 +237,22 @@ def test_every_operation_is_tensorflows_own(exported):
     subprocess.run([sys.executable, "-I", "-c", program], check=True, capture_output=True)
     assert all(op_def_registry.get(name) for name in used - functions)
     assert not {name for name in used if "PyFunc" in name}
+
+
+def test_no_part_waits_for_xla(weights, tmp_path, monkeypatch):
+    """Large models have parts that XLA compiles where it is there; servers do not have it."""
+    monkeypatch.setattr(passes, "FUSE_FROM", 0)
+    compiled = tf.function(DESCRIPTION.build()).get_concrete_function(tf.TensorSpec([1, 32, 64, 4]))
+    assert must_compile(compiled.graph.as_graph_def())
+    folder = export(ExportSettings(weights, tmp_path))
+    assert not must_compile(SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def)
+
+
+def must_compile(graph) -> list[str]:
+    """The parts of a graph that only XLA can run."""
+    functions = graph.library.function
+    nodes = [*graph.node, *(node for function in functions for node in function.node_def)]
+    return [str(part)[:80] for part in (*nodes, *functions) if part.attr["_XlaMustCompile"].b]
 
 
 def test_openvino_reads_it_and_agrees(exported, ids, images):
