@@ -20,10 +20,11 @@ from crn_tf.checkpoints import ModelDescription, save_weights
 from crn_tf.errors import UsageError, UserError
 from crn_tf.export import ExportSettings, export, next_version, patchworks
 from crn_tf.layouts import ClassTable, LayoutReader, colorize
+from crn_tf.loading import load_generator
 from crn_tf.serving_warmup import WARMUP_FILE
 from crn_tf.synthesizer import Synthesizer
 from tests.conftest import ROOT
-from tests.test_command_line import call, the_error  # noqa: F401  (a fixture)
+from tests.test_command_line import call, release_checkpoint, the_error  # noqa: F401  (fixtures)
 
 CLASSES = ClassTable(("sky", "road", "car"), ((70, 130, 180), (128, 64, 128), (0, 0, 142)), (0, 1, 2), (9,))
 DESCRIPTION = ModelDescription(32, (4, 8), 2, 1 / 64, CLASSES)
@@ -120,7 +121,7 @@ def test_soft_layouts_blend(loaded, weights):
     fractions = np.random.default_rng(0).dirichlet([1] * 4, (1, 32, 64)).astype("float32")
     generator = DESCRIPTION.build()
     generator.load_weights(weights)
-    exact = np.clip(generator(fractions), 0, 255)
+    exact = np.clip(generator.predict_on_batch(fractions), 0, 255)
     images = loaded["layout_soft"](layouts=fractions)["images"].numpy()
     assert np.abs(images - exact).max() <= 0.5 + 1e-2
 
@@ -275,6 +276,7 @@ def test_versions_count_up_and_the_loss_of_one_is_not_filled(tmp_path):
     assert next_version(tmp_path / "notes") == tmp_path / "notes/1"
 
 
+@pytest.mark.slow
 def test_test_py_exports_what_the_module_does(call, weights, exported, tmp_path, layouts):  # noqa: F811
     code, output, errors = call("test.py", "--weights", weights, "--export", "served", "--layouts", *layouts)
     assert code == 0, errors
@@ -367,6 +369,7 @@ def test_the_assets_tell_the_classes(exported):
         assert words in card
 
 
+@pytest.mark.slow
 def test_the_card_of_a_run_tells_its_training(call, tmp_path):  # noqa: F811
     code, _, errors = call("train.py", "--demo", "--size", "16x32", "--steps", 12, "--width", 0.02, "--out", "run")
     assert code == 0, errors
@@ -382,18 +385,26 @@ def test_the_card_of_a_run_tells_its_training(call, tmp_path):  # noqa: F811
     assert str(tmp_path) not in card
 
 
-def test_the_licence_can_be_stated(weights, tmp_path):
-    version = export(ExportSettings(weights, tmp_path, data_licence="CC BY 4.0"))
-    assert "Licence: CC BY 4.0" in (version / "model_card.md").read_text()
+def test_a_release_checkpoint_is_exported_with_its_datas_licence(release_checkpoint, tmp_path):  # noqa: F811
+    version = export(ExportSettings(release_checkpoint, tmp_path / "served"))
+    model = tf.saved_model.load(str(version)).signatures["serving_default"]
+    generator, description = load_generator(release_checkpoint)
+    layouts = patchworks(description)
+    assert difference(model(layouts=layouts)["images"].numpy(), Synthesizer(generator)(layouts)) <= 1
+    card = (version / "model_card.md").read_text()
+    for words in ("The 2017 release's model", "Licence: Cityscapes: for research", "| 13 | car | 0, 0, 142 | 26 |"):
+        assert words in card
 
 
 # --- precision, formats
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_lower_precision_computes_and_stores_what_it_says(weights, tmp_path, capfd, precision, ids, images):
     wide = export(ExportSettings(weights, tmp_path, precision=precision))
     output = capfd.readouterr().out
+    assert types_of_convolutions(wide) == {"projection": {"float32"}, "module": {precision}}
     told = float(output.partition("mean absolute difference ")[2].split()[0])
     generator = DESCRIPTION.build()
     generator.load_weights(weights)
@@ -415,27 +426,25 @@ def test_lower_precision_computes_and_stores_what_it_says(weights, tmp_path, cap
     assert f"kernels stored in {precision}" in output and "in float32" in output
 
 
-def test_convolutions_compute_in_the_precision_and_the_projection_does_not(weights, tmp_path):
-    folder = export(ExportSettings(weights, tmp_path, precision="bfloat16"))
-    library = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def.library
-    types = [
-        (tf.as_dtype(node.attr["T"].type).name, node.name)
-        for function in library.function
-        for node in function.node_def
-        if node.op == "Conv2D"
-    ]
-    assert {kind for kind, name in types if "projection" in name} == {"float32"}
-    assert {kind for kind, name in types if "projection" not in name} == {"bfloat16"}
+def types_of_convolutions(folder: Path) -> dict[str, set[str]]:
+    """Of the projection, and of the others."""
+    graph = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
+    types = {"projection": set(), "module": set()}
+    for node in (node for function in graph.library.function for node in function.node_def if node.op == "Conv2D"):
+        types["projection" if "projection" in node.name else "module"].add(tf.as_dtype(node.attr["T"].type).name)
+    return types
 
 
-def test_jpegs_are_close_to_the_images(weights, tmp_path, layouts, images):
-    folder = export(ExportSettings(weights, tmp_path, format="jpg"))
+def test_jpegs_are_close_to_the_images_and_a_licence_can_be_stated(weights, tmp_path, layouts, images):
+    folder = export(ExportSettings(weights, tmp_path, format="jpg", data_licence="CC BY 4.0"))
+    assert "Licence: CC BY 4.0" in (folder / "model_card.md").read_text()
     signature = tf.saved_model.load(str(folder)).signatures["layout_png"]
     encoded = signature(layout_bytes=tf.constant([path.read_bytes() for path in layouts]))["image_bytes"].numpy()
     assert all(Image.open(io.BytesIO(file)).format == "JPEG" for file in encoded.ravel())
     assert np.abs(decoded(encoded).astype(int) - images).mean() < 6
 
 
+@pytest.mark.slow
 def test_onnx_agrees(weights, tmp_path, ids, images):
     import onnxruntime
 

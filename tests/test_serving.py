@@ -76,6 +76,7 @@ def client(name: str, *arguments) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, ROOT / "serving" / name, *arguments], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rest", "grpc"])
 def test_a_client_sends_a_layout_file_and_writes_the_pictures(server, layouts, images, kind, tmp_path):  # noqa: F811
     where = ("--url", server.url) if kind == "rest" else ("--address", server.address)
