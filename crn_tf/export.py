@@ -74,7 +74,6 @@ def export(settings: ExportSettings) -> Path:
     if settings.store_in_precision and settings.precision == "float32":
         raise UsageError("--store-in-precision needs --precision bfloat16 or float16: float32 is stored as it is")
     files = layout_files(settings.layouts)
-    version = next_version(make_folder(settings.out))
 
     start_tensorflow()  # only now: it takes seconds
     import tensorflow as tf
@@ -95,6 +94,7 @@ def export(settings: ExportSettings) -> Path:
     parameters, weights_bytes = generator.count_params(), model.weights_bytes
     served = ServedAs(settings.precision, stored_in, settings.format, parameters, weights_bytes, effect)
 
+    version = next_version(make_folder(settings.out))
     with written_aside(version) as folder:
         folder.mkdir()
         (folder / "model_card.md").write_text(

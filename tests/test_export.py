@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from crn_tf import passes
 from crn_tf.checkpoints import ModelDescription, save_weights
-from crn_tf.errors import UsageError, UserError
+from crn_tf.errors import UserError
 from crn_tf.export import ExportSettings, export, next_version, patchworks
 from crn_tf.layouts import ClassTable, LayoutReader, colorize
 from crn_tf.loading import load_generator
@@ -332,9 +333,24 @@ def test_mistakes_are_one_line(call, weights, tmp_path, arguments, code, words):
     assert not (tmp_path / "served/1").exists()
 
 
-def test_float32_cannot_be_stored_smaller(weights, tmp_path):
-    with pytest.raises(UsageError, match="--store-in-precision needs --precision"):
-        export(ExportSettings(weights, tmp_path, store_in_precision=True))
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--help"], 0, "--store-in-precision"),
+        (["--store-in-precision"], 2, "--store-in-precision needs --precision bfloat16 or float16"),
+        (["--layouts", "nowhere.png"], 1, "no layout nowhere.png"),
+    ],
+)
+def test_help_and_mistakes_do_not_wait_for_tensorflow(tmp_path, arguments, code, words):
+    for name in ("tensorflow", "keras"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
+    result = subprocess.run(
+        [sys.executable, "-m", "crn_tf.export", *arguments], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+    )  # fmt: skip
+    assert result.returncode == code and words in result.stdout + result.stderr
+    assert "imported" not in result.stderr and "Traceback" not in result.stderr
+    assert not (tmp_path / "exported").exists()
 
 
 def test_without_the_serving_api_the_lack_of_warmup_is_said(weights, tmp_path, monkeypatch, capfd):

@@ -111,7 +111,7 @@ def test_every_kind_of_png_is_read_as_test_py_reads_it(kind, decode, tmp_path):
 
 
 def test_the_releases_and_cityscapes_own_layouts(decode, shared):
-    release = sorted((shared / "data/release").glob("*/Label256Full/*.png"))[::7]
+    release = sorted((shared / "data/release").glob("*/Label256Full/*.png"))
     official = sorted((shared / "data/cityscapes_sample/gtFine").glob("*/*/*_labelIds.png"))[:1]
     files = [*release, *official]
     assert len(files) >= 3
