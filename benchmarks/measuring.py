@@ -165,7 +165,7 @@ def work(prepare: Callable[[TrainSettings], tuple[Callable[[], object], float]])
     """
     task = json.loads(sys.argv[2])
     settings = TrainSettings(**task["settings"])
-    start_tensorflow()
+    start_tensorflow(one_at_a_time=True)
     import keras
     import tensorflow as tf
 
@@ -309,7 +309,9 @@ def build_trainer(settings: TrainSettings, num_classes: int):
 
     generator = build_generator(settings.image_size[0], num_classes, settings.images, settings.width, settings.grid)
     perceiver = build_perceiver(settings.vgg_weights)
-    return Trainer(generator, perceiver, settings.loss, find_loss_weights(settings.loss_weights), settings.lr, recompute=settings.remat != "off")
+    weights = find_loss_weights(settings.loss_weights)
+    recompute = settings.remat != "off"
+    return Trainer(generator, perceiver, settings.loss, weights, settings.lr, recompute=recompute)
 
 
 def random_layouts(settings: TrainSettings) -> np.ndarray:

@@ -68,9 +68,8 @@ class NormalizedLeakyReLU(keras.layers.Layer):
         self.beta = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="beta", autocast=False)
 
     def call(self, x):
-        return _normalized_leaky_relu(self.negative_slope)(
-            x, ops.convert_to_tensor(self.gamma), ops.convert_to_tensor(self.beta)
-        )
+        gamma, beta = (ops.cast(weights, "float32") for weights in (self.gamma, self.beta))  # tensors, not variables
+        return _normalized_leaky_relu(self.negative_slope)(x, gamma, beta)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -88,7 +87,7 @@ class Convolution(keras.layers.Conv2D):
         # Measured with oneDNN on two AVX-512 cores: products of smaller matrices do not pay.
         least = 512 if keras.backend.standardize_dtype(inputs.dtype) == "float32" else 128
         if on_tensorflow_cpu() and min(channels, filters) >= least:
-            return _convolve(inputs, kernel)
+            return _convolve(inputs, ops.cast(kernel, inputs.dtype))  # a tensor, not a variable
         return super().convolution_op(inputs, kernel)
 
 
@@ -136,9 +135,9 @@ def _convolve_upsampled(features, taps):
         x = args[0] if upstream is None else upstream
         for axis in (2, 1):
             x = ops.concatenate(_SPREAD[axis](_padded(x, axis, 2)), axis=-1)
-        of_features = ops.reshape(ops.matmul(ops.reshape(x, (-1, x.shape[-1])), ops.transpose(taps)), ops.shape(features))
-        pixels = ops.reshape(features, (-1, depth))
-        return of_features, ops.matmul(ops.transpose(pixels), ops.reshape(x, (-1, x.shape[-1])))
+        of_products = ops.reshape(x, (-1, x.shape[-1]))
+        of_features = ops.reshape(ops.matmul(of_products, ops.transpose(taps)), ops.shape(features))
+        return of_features, ops.matmul(ops.transpose(ops.reshape(features, (-1, depth))), of_products)
 
     # A border of zeros now, while there are few channels.
     pixels = ops.reshape(_padded(_padded(features, 1), 2), (-1, depth))
