@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-PURE = ["generator", "perceiver", "losses", "synthesizer", "vgg_weights", "layouts", "images", "datasets", "scenes"]
+PURE = ["generator", "layers", "recomputing", "perceiver", "losses", "synthesizer", "vgg_weights", "layouts", "images", "datasets", "scenes"]
 
 PROGRAM = """
 import sys, numpy as np, keras
