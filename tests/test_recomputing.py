@@ -67,7 +67,7 @@ def test_recomputation_keeps_less():
 import numpy as np, tensorflow as tf
 tf.config.threading.set_inter_op_parallelism_threads(1)
 from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver
-from crn_tf.training_run import peak_memory_gb
+from crn_tf.memory import peak_memory_gb
 trainer = Trainer(build_generator(256, 4, 1, width=0.1), build_perceiver("random"), "content",
     LOSS_WEIGHTS["inverse-elements"], recompute={recompute})
 layouts = tf.zeros((4, 256, 512), "uint8")
