@@ -22,6 +22,7 @@ from crn_tf.export import ExportSettings, export
 from crn_tf.files import make_folder
 from crn_tf.images import Fit, write_image
 from crn_tf.layouts import colorize
+from crn_tf.precision import Precision
 from crn_tf.quiet import start_tensorflow
 from crn_tf.settings import TrainSettings
 
@@ -54,6 +55,8 @@ class TestSettings:
     """Format of the images."""
     batch: int = 1
     """Layouts synthesized at once."""
+    precision: Precision = "float32"
+    """Arithmetic of the convolutions."""
     export: Path | None = None
     """Write no images, but the model for TF Serving, into this folder's next version; `python -m crn_tf.export --help`
     has more options."""
@@ -63,7 +66,15 @@ def main() -> None:
     """Find model and layouts, synthesize, and write an image each and a contact sheet."""
     settings = tyro.cli(TestSettings)
     if settings.export:
-        export(ExportSettings(settings.weights, settings.export, format=settings.format, layouts=settings.layouts))
+        export(
+            ExportSettings(
+                settings.weights,
+                settings.export,
+                precision=settings.precision,
+                format=settings.format,
+                layouts=settings.layouts,
+            )
+        )
         return
     for name in ("limit", "batch"):
         if getattr(settings, name) is not None and getattr(settings, name) < 1:
@@ -80,7 +91,7 @@ def main() -> None:
     from crn_tf.synthesizer import Synthesizer
 
     weights = settings.weights or newest_run().path
-    generator, description = load_generator(weights)
+    generator, description = load_generator(weights, settings.precision)
     if whole:
         data = whole_data_set(settings, RunFolder(weights), description.image_size[0])
     else:

@@ -24,6 +24,7 @@ import numpy as np
 from crn_tf.errors import UsageError, UserError
 from crn_tf.files import write_text
 from crn_tf.layouts import CITYSCAPES
+from crn_tf.precision import PRECISION_POLICIES, Precision
 from crn_tf.quiet import start_tensorflow
 from crn_tf.settings import Switch, TrainSettings
 
@@ -43,7 +44,7 @@ class Benchmark:
     """Images synthesized for each layout; 9 up to 256p and 1 above, if not given."""
     width: float = 1.0
     """Multiplies the feature channels of every module."""
-    precision: tuple[Literal["float32", "bfloat16", "float16"], ...] = ("float32",)
+    precision: tuple[Precision, ...] = ("float32",)
     """Arithmetic of the convolutions."""
     batch: tuple[int, ...] = (1,)
     """Layouts in a step."""
@@ -170,7 +171,6 @@ def work(prepare: Callable[[TrainSettings], tuple[Callable[[], object], float]])
     import tensorflow as tf
 
     from crn_tf.memory import peak_memory_gb
-    from crn_tf.training_run import PRECISION_POLICIES
 
     keras.config.set_dtype_policy(PRECISION_POLICIES[settings.precision])
     keras.utils.set_random_seed(settings.seed)

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import tyro
@@ -18,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from crn_tf.errors import UserError, run_command
 from crn_tf.files import make_folder, write_text, written_aside
+from crn_tf.precision import Precision
 
 ROOT = Path(__file__).parents[1]
 WINDOW = 3  # points of a moving mean; train.py logs the mean of ten steps as a point
@@ -37,7 +37,7 @@ class PrecisionBenchmark:
     """As in train.py."""
     steps: int = 400
     """Of each training."""
-    precision: tuple[Literal["float32", "bfloat16", "float16"], ...] = ("float32", "bfloat16")
+    precision: tuple[Precision, ...] = ("float32", "bfloat16")
     """The first is what the others are compared with."""
     plot: Path | None = None
     """File for the curves, as a picture."""
@@ -57,7 +57,7 @@ def main() -> None:
     differences = {name: np.abs(curve - first) / first for name, curve in smooth.items()}
     result["mean_difference"] = {name: float(values.mean()) for name, values in differences.items()}
     result["largest_difference"] = {name: float(values.max()) for name, values in differences.items()}
-    print(f"{'':10} {"loss at the end":>16} {f'difference from {options.precision[0]}':>26}")
+    print(f"{'':10} {'loss at the end':>16} {f'difference from {options.precision[0]}':>26}")
     for name in smooth:
         difference = f"{result['mean_difference'][name]:.2%} (largest {result['largest_difference'][name]:.2%})"
         print(f"{name:10} {result['last_loss'][name]:16.2f} {difference:>26}")

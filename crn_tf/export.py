@@ -19,6 +19,7 @@ from crn_tf.datasets import layout_files
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import make_folder, written_aside
 from crn_tf.layouts import LayoutReader, colorize
+from crn_tf.precision import Precision
 from crn_tf.quiet import start_tensorflow
 from crn_tf.settings import Switch
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 DEFAULT_FOLDER = Path("exported/crn")
 ONNX_FILE = "crn.onnx"
-_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 _PATCHWORKS = 2  # layouts to measure on, if none are given
 
 
@@ -41,7 +41,7 @@ class ExportSettings:
     """Run folder, weights file or the 2017 release's model.ckpt; else the newest run in runs/."""
     out: Path = DEFAULT_FOLDER
     """The model's folder; the export goes into its next version: 1, 2, ..."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Precision = "float32"
     """Arithmetic of the convolutions; normalization statistics and projection are always float32."""
     store_in_precision: Switch = False
     """Store the kernels in --precision too, which halves the files and does not change the images."""
@@ -79,17 +79,18 @@ def export(settings: ExportSettings) -> Path:
     import tensorflow as tf
 
     from crn_tf.checkpoints import newest_run
+    from crn_tf.loading import load_generator
     from crn_tf.model_card import ServedAs, classes_json, model_card
     from crn_tf.serving_model import ServingModel
     from crn_tf.serving_warmup import write_warmup
 
     weights = settings.weights or newest_run().path
-    generator, description = _load(weights, settings.precision)
+    generator, description = load_generator(weights, settings.precision)
     stored_in = settings.precision if settings.store_in_precision else "float32"
     model = ServingModel(generator, description, settings.format, stored_in)
     signatures = model.signatures()
     layouts = _read_layouts(files, description) if files else patchworks(description)
-    reference = generator if settings.precision == "float32" else _load(weights, "float32")[0]
+    reference = generator if settings.precision == "float32" else load_generator(weights, "float32")[0]
     effect = _effect(signatures, reference, layouts, settings.precision)
     parameters, weights_bytes = generator.count_params(), model.weights_bytes
     served = ServedAs(settings.precision, stored_in, settings.format, parameters, weights_bytes, effect)
@@ -133,20 +134,6 @@ def patchworks(description: "ModelDescription", count: int = _PATCHWORKS) -> np.
     cells = [min(side, 2 * cells) for side, cells in zip((height, width), description.base_grid, strict=True)]
     ids = np.random.default_rng(0).integers(0, description.classes.num_classes, (count, *cells)).astype(np.uint8)
     return ids.repeat(height // cells[0], axis=1).repeat(width // cells[1], axis=2)
-
-
-def _load(weights: Path, precision: str) -> tuple["keras.Model", "ModelDescription"]:
-    """A trained generator that computes in a precision."""
-    import keras
-
-    from crn_tf.loading import load_generator
-
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(_POLICIES[precision])
-    try:
-        return load_generator(weights)
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 def _read_layouts(files: list[Path], description: "ModelDescription") -> np.ndarray:

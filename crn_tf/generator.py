@@ -74,6 +74,7 @@ def refinement_module(features, layout, size: int, channels: int):
     Returns:
         Features [B, h, w, channels].
     """
+
     def convolution(step: int):
         return Convolution(channels, 3, padding="same", use_bias=False, name=f"module_{size}_conv{step}")
 

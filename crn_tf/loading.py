@@ -15,19 +15,24 @@ from crn_tf.checkpoints import (
 )
 from crn_tf.errors import UserError
 from crn_tf.generator import module_height
+from crn_tf.precision import Precision, computing_in
 from crn_tf.release import describe_release, load_release_checkpoint, release_data, release_prefix
 from crn_tf.weights_guard import check_weights_file
 
 
-def load_generator(path: str | Path) -> tuple[keras.Model, ModelDescription]:
+def load_generator(path: str | Path, precision: Precision | None = None) -> tuple[keras.Model, ModelDescription]:
     """Build the generator of a run folder (its newest checkpoint), a weights file, or a checkpoint of the 2017 release.
 
     Args:
         path: `runs/NAME`, `generator.weights.h5` or `result_256p/model.ckpt`.
+        precision: That the generator computes in; Keras' current policy if not given.
 
     Raises:
         UserError: There is none, or it is damaged.
     """
+    if precision:
+        with computing_in(precision):
+            return load_generator(path)
     path = Path(path)
     prefix = release_prefix(path)
     if prefix:

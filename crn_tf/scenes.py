@@ -14,8 +14,17 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 NAMES = ("sky", "building", "window", "road", "marking", "pavement", "tree", "car", "lamp")
-PALETTE = ((70, 130, 180), (70, 70, 70), (102, 102, 156), (128, 64, 128), (255, 255, 255), (244, 35, 232),
-           (107, 142, 35), (0, 0, 142), (153, 153, 153))
+PALETTE = (
+    (70, 130, 180),
+    (70, 70, 70),
+    (102, 102, 156),
+    (128, 64, 128),
+    (255, 255, 255),
+    (244, 35, 232),
+    (107, 142, 35),
+    (0, 0, 142),
+    (153, 153, 153),
+)
 VOID = len(NAMES)
 SKY, BUILDING, WINDOW, ROAD, MARKING, PAVEMENT, TREE, CAR, LAMP = range(VOID)
 
@@ -29,10 +38,34 @@ FAR = 400.0  # metres; nothing is further away
 STREET_END, BEHIND = 130.0, 60.0  # metres of houses ahead, and behind the viewer for their shadows
 SOFT_GRID = (128, 256)  # [rows, columns]: soft things (shadows, clouds) are drawn at this size, then resized
 
-WALLS = np.float32([[156, 74, 54], [178, 100, 70], [200, 162, 112], [218, 202, 166], [182, 180, 172],
-                    [146, 162, 174], [212, 170, 146], [188, 186, 138], [126, 98, 84], [226, 218, 204]])
-CAR_PAINTS = np.float32([[196, 24, 28], [28, 66, 150], [230, 230, 226], [160, 166, 172], [46, 48, 52],
-                         [96, 104, 112], [30, 100, 74], [222, 166, 40], [124, 28, 40], [90, 144, 188]])
+WALLS = np.float32(
+    [
+        [156, 74, 54],
+        [178, 100, 70],
+        [200, 162, 112],
+        [218, 202, 166],
+        [182, 180, 172],
+        [146, 162, 174],
+        [212, 170, 146],
+        [188, 186, 138],
+        [126, 98, 84],
+        [226, 218, 204],
+    ]
+)
+CAR_PAINTS = np.float32(
+    [
+        [196, 24, 28],
+        [28, 66, 150],
+        [230, 230, 226],
+        [160, 166, 172],
+        [46, 48, 52],
+        [96, 104, 112],
+        [30, 100, 74],
+        [222, 166, 40],
+        [124, 28, 40],
+        [90, 144, 188],
+    ]
+)
 AWNINGS = np.float32([[156, 40, 40], [40, 88, 64], [46, 62, 120], [196, 152, 60], [74, 64, 58]])
 
 
@@ -114,15 +147,22 @@ def begin_world(random: np.random.Generator) -> World:
         return clear * (1 - overcast) + np.array(grey) * overcast
 
     return World(
-        random, eye=random.uniform(1.6, 2.3), horizon=random.uniform(0.44, 0.52),
-        vanishing=random.uniform(-0.18, 0.18), middle=-random.uniform(1.3, 2.2), half_road=half_road,
-        half_street=half_road + random.uniform(2.8, 4.4), sun=sun / np.linalg.norm(sun),
+        random,
+        eye=random.uniform(1.6, 2.3),
+        horizon=random.uniform(0.44, 0.52),
+        vanishing=random.uniform(-0.18, 0.18),
+        middle=-random.uniform(1.3, 2.2),
+        half_road=half_road,
+        half_street=half_road + random.uniform(2.8, 4.4),
+        sun=sun / np.linalg.norm(sun),
         sunlight=weather((1.4, 1.33, 1.18), (1.65, 1.08, 0.6), (0.25, 0.25, 0.25)),
         skylight=weather((0.42, 0.51, 0.64), (0.47, 0.44, 0.58), (0.82, 0.86, 0.9)),
         zenith=weather((58, 124, 206), (94, 118, 180), (152, 162, 174)),
         haze=weather((200, 222, 240), (252, 212, 166), (214, 218, 222)),
-        visibility=random.uniform(130, 450), overcast=overcast,
-        roofline=np.zeros(int(2 * (BEHIND + STREET_END)), np.float32))
+        visibility=random.uniform(130, 450),
+        overcast=overcast,
+        roofline=np.zeros(int(2 * (BEHIND + STREET_END)), np.float32),
+    )
 
 
 def add_ground(world: World) -> None:
@@ -136,8 +176,12 @@ def add_ground(world: World) -> None:
     world.add(flat(kerb - side * 0.5, kerb, 1, FAR), ROAD, tar * 0.82, ASPHALT)
     world.add(flat(kerb, kerb + side * 0.28, 1, FAR), PAVEMENT, stone * 1.16)
     left, near = middle + random.uniform(-half, half - 1.8, 5), random.uniform(4, 40, 5)
-    world.add(flat(left, left + random.uniform(0.7, 1.8, 5), near, near + random.uniform(1, 7, 5)), ROAD,
-              tar * random.uniform(0.78, 1.12, (5, 1)), ASPHALT)
+    world.add(
+        flat(left, left + random.uniform(0.7, 1.8, 5), near, near + random.uniform(1, 7, 5)),
+        ROAD,
+        tar * random.uniform(0.78, 1.12, (5, 1)),
+        ASPHALT,
+    )
     holes = np.stack([middle + random.uniform(-3, 3, 2), [0, 0], random.uniform(5, 22, 2)], axis=1)
     world.add(holes[:, None] + 0.36 * circle(14, 1), ROAD, tar * 0.6)
 
@@ -166,8 +210,11 @@ def add_skyline(world: World) -> None:
     random = world.random
     for distance in (330.0, 240.0, 170.0):
         left, tall = np.arange(-200, 200, 17.0), random.uniform(8, 12 + distance / 11, 24)
-        world.add(upright(left, left + random.uniform(8, 22, 24), 0, tall, distance, distance), BUILDING,
-                  WALLS[random.integers(len(WALLS), size=24)] * 0.8)
+        world.add(
+            upright(left, left + random.uniform(8, 22, 24), 0, tall, distance, distance),
+            BUILDING,
+            WALLS[random.integers(len(WALLS), size=24)] * 0.8,
+        )
     for x in random.uniform(-26, 26, 5):
         add_tree(world, x, STREET_END + 12, random.uniform(6, 11))
 
@@ -180,7 +227,7 @@ def add_houses(world: World) -> None:
         while far > -BEHIND:
             near, height = far - random.uniform(8, 17), random.uniform(5.8, 14.5)
             if side == np.sign(world.sun[0]):
-                world.roofline[max(int(2 * (near + BEHIND)), 0):int(2 * (far + BEHIND))] = height
+                world.roofline[max(int(2 * (near + BEHIND)), 0) : int(2 * (far + BEHIND))] = height
             if far > 3:
                 add_house(world, side, max(near, 1.5), far, height)
             far = near - (random.uniform(3, 7) if random.random() < 0.2 else 0)
@@ -234,8 +281,9 @@ def add_shop(world: World, x: float, near: float, far: float, trim: np.ndarray) 
     wide = (far - near) / max(2, int((far - near) / 4))
     left = np.arange(near, far - 1, wide) + 0.3
     world.add(upright(x, x, 0, 2.9, near + 0.1, far - 0.1), BUILDING, colour * 0.6)
-    world.add(upright(x, x, 0.55, 2.45, left, left + wide - 0.6), WINDOW, (74, 84, 92), GLASS,
-              glow=0.5 * random.random())
+    world.add(
+        upright(x, x, 0.55, 2.45, left, left + wide - 0.6), WINDOW, (74, 84, 92), GLASS, glow=0.5 * random.random()
+    )
     world.add(upright(x, x, 2.5, 3.3, near + 0.1, far - 0.1), BUILDING, colour)
     world.add(upright(x, x, 2.78, 3.02, near + wide * 0.6, far - wide * 0.6), BUILDING, trim)
 
@@ -274,8 +322,14 @@ def add_tree(world: World, x: float, z: float, height: float) -> None:
     """A trunk and a crown of leafy tufts, lit as if the crown were a ball."""
     random, tufts = world.random, 36 if z < 25 else 18 if z < 50 else 8
     girth, radius = height * 0.022, height * random.uniform(0.26, 0.34)
-    trunk = np.array([(x - girth * 1.5, 0, z), (x + girth * 1.5, 0, z), (x + girth * 0.8, height * 0.6, z),
-                      (x - girth * 0.8, height * 0.6, z)])
+    trunk = np.array(
+        [
+            (x - girth * 1.5, 0, z),
+            (x + girth * 1.5, 0, z),
+            (x + girth * 0.8, height * 0.6, z),
+            (x - girth * 0.8, height * 0.6, z),
+        ]
+    )
     world.add(trunk, TREE, (96, 78, 60), BRICK)
     offset = random.normal(size=(tufts, 3))
     offset *= random.random((tufts, 1)) ** 0.3 / np.linalg.norm(offset, axis=1, keepdims=True)
@@ -286,9 +340,13 @@ def add_tree(world: World, x: float, z: float, height: float) -> None:
     green = np.float32([88, 124, 42]) + random.uniform(-1, 1) * np.float32([28, 4, 10])
     heart = 0.6 + 0.4 * np.linalg.norm(offset, axis=1, keepdims=True)  # dark inside
     normals = offset + (0, 0.25, -0.35)
-    world.add(tuft[:, None] + size[..., None] * circle(15, 2), TREE,
-              green * heart * random.uniform(0.72, 1.2, (tufts, 1)), LEAVES,
-              normals / np.linalg.norm(normals, axis=1, keepdims=True))
+    world.add(
+        tuft[:, None] + size[..., None] * circle(15, 2),
+        TREE,
+        green * heart * random.uniform(0.72, 1.2, (tufts, 1)),
+        LEAVES,
+        normals / np.linalg.norm(normals, axis=1, keepdims=True),
+    )
     if z < 40:
         crown = world.drop(centre[::2, None]) + radius * 0.36 * circle(9, 1)
         world.cast_shadows += [crown, world.drop(trunk)[None]]
@@ -313,8 +371,18 @@ def add_car(world: World, x: float, near: float, oncoming: bool) -> None:
     paint = CAR_PAINTS[random.integers(len(CAR_PAINTS))] * random.uniform(0.85, 1.1)
     long, tall, rear = random.uniform(3.8, 4.7), random.uniform(1.36, 1.75), random.uniform(0.08, 0.24)
     # From the rear bumper over the roof to the front bumper: share of the length, height, half of the width.
-    outline = np.array([(0, 0.3, 0.88), (0, 0.82, 0.88), (0.05, 0.98, 0.86), (rear, tall, 0.66),
-                        (0.58, tall, 0.66), (0.74, 0.98, 0.86), (0.98, 0.76, 0.88), (1, 0.3, 0.88)])
+    outline = np.array(
+        [
+            (0, 0.3, 0.88),
+            (0, 0.82, 0.88),
+            (0.05, 0.98, 0.86),
+            (rear, tall, 0.66),
+            (0.58, tall, 0.66),
+            (0.74, 0.98, 0.86),
+            (0.98, 0.76, 0.88),
+            (1, 0.3, 0.88),
+        ]
+    )
     outline = outline[::-1] * (-1, 1, 1) + (1, 0, 0) if oncoming else outline
     depth, high, half = (outline * (long, 1, 1) + (near, 0, 0)).T
     left, right = np.stack([x - half, high, depth], axis=1), np.stack([x + half, high, depth], axis=1)
@@ -415,7 +483,7 @@ def tabulate(world: World) -> Tables:
     points, *attributes, colour, bent = zip(*world.surfaces, strict=True)
     rows = np.repeat(np.array(attributes).T, [len(group) for group in points], axis=0)
     name, material, glow = np.concatenate([[(SKY, SMOOTH, 0)], rows]).T
-    triangle = np.concatenate([group[:, ::group.shape[1] // 3][:, :3] for group in points])
+    triangle = np.concatenate([group[:, :: group.shape[1] // 3][:, :3] for group in points])
     triangle = triangle - (0, world.eye, 0)
     normal = np.cross(triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0])
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
@@ -428,9 +496,14 @@ def tabulate(world: World) -> Tables:
     sun = world.sunlight * np.maximum(normal @ world.sun, 0)[:, None]
     # Light adds up linearly, while pixels hold about its square root.
     paint = np.concatenate([world.zenith[None], np.concatenate(colour) * np.sqrt(sky + sun)[1:]])
-    return Tables(name.astype(np.uint8), material.astype(np.uint8), plane.T.astype(np.float32), stands,
-                  np.pad(paint.clip(0, 255).astype(np.uint8), ((0, 0), (0, 1))),
-                  np.sqrt(sky / (sky + sun)).astype(np.float32))
+    return Tables(
+        name.astype(np.uint8),
+        material.astype(np.uint8),
+        plane.T.astype(np.float32),
+        stands,
+        np.pad(paint.clip(0, 255).astype(np.uint8), ((0, 0), (0, 1))),
+        np.sqrt(sky / (sky + sun)).astype(np.float32),
+    )
 
 
 def paint_polygons(world: World, groups: list, frame: Frame, enlarge: int, mode: str, number=None):
@@ -442,7 +515,7 @@ def paint_polygons(world: World, groups: list, frame: Frame, enlarge: int, mode:
     sides = np.repeat([2 * group.shape[1] for group in groups], [len(group) for group in groups]).tolist()
     for count, side in enumerate(sides, 1):
         end += side
-        pen.polygon(places[end - side:end], fill=number or count)
+        pen.polygon(places[end - side : end], fill=number or count)
     return picture
 
 
@@ -547,7 +620,7 @@ def draw_scene(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarr
     world, frame = build_world(seed), Frame(height, width)
     tables, enlarge = tabulate(world), 3 if height <= 96 else 2
     fine = np.asarray(paint_polygons(world, [surface[0] for surface in world.surfaces], frame, enlarge, "I"))
-    numbers = np.ascontiguousarray(fine[enlarge // 2::enlarge, enlarge // 2::enlarge])
+    numbers = np.ascontiguousarray(fine[enlarge // 2 :: enlarge, enlarge // 2 :: enlarge])
     paint = tables.paint.view(np.uint32)[:, 0][fine].view(np.uint8).reshape(*fine.shape, 4)
     paint = np.asarray(Image.fromarray(paint, "RGBX").reduce(enlarge))[..., :3]
     clouds = paint_clouds(world, frame)
@@ -558,7 +631,16 @@ def draw_scene(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarr
     photograph, step = np.empty((height, width, 3), np.uint8), max(1, 32768 // width)
     for top in range(0, height, step):  # in strips that fit the processor's cache
         rows = slice(top, top + step)
-        photograph[rows] = shade(world, tables, frame.unit, numbers[rows], paint[rows].astype(np.float32),
-                                 clouds[rows], cast[rows], contact[rows], u.astype(np.float32),
-                                 v[rows].astype(np.float32))
+        photograph[rows] = shade(
+            world,
+            tables,
+            frame.unit,
+            numbers[rows],
+            paint[rows].astype(np.float32),
+            clouds[rows],
+            cast[rows],
+            contact[rows],
+            u.astype(np.float32),
+            v[rows].astype(np.float32),
+        )
     return photograph, tables.name[numbers]

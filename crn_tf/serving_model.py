@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from crn_tf.checkpoints import ModelDescription
 from crn_tf.passes import unfused
+from crn_tf.precision import Precision
 from crn_tf.serving_layouts import PngLayoutDecoder, resize_nearest
 
-Precision = Literal["float32", "bfloat16", "float16"]
 ImageFormat = Literal["png", "jpg"]
 SUM_TOLERANCE = 0.01  # of the fractions of a soft layout's pixel; half precision rounds by less
 _JPEG_QUALITY = 95  # as test.py writes them

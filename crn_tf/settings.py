@@ -16,6 +16,7 @@ from crn_tf.errors import UsageError, UserError
 from crn_tf.files import read_json
 from crn_tf.images import Fit
 from crn_tf.loss_weights import find_loss_weights
+from crn_tf.precision import Precision
 
 MAX_DOUBLINGS = 8  # from the first of nine refinement modules to the last
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]  # no --no-resume
@@ -76,7 +77,7 @@ class TrainSettings:
     """Pairs in a step."""
     lr: float = 1e-4
     """Adam's learning rate."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Precision = "float32"
     """Arithmetic of the convolutions; weights, normalization statistics and losses are always float32."""
     remat: Literal["auto", "on", "off"] = "auto"
     """Keep less in memory and compute it again in the backward pass; auto: if the memory there is would not do."""

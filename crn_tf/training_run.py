@@ -24,6 +24,7 @@ from crn_tf.loss_weights import AUTO, TAP_NAMES, find_loss_weights, write_loss_w
 from crn_tf.memory import choose_recomputation, peak_memory_gb
 from crn_tf.perceiver import build_perceiver
 from crn_tf.pipeline import DecodedCache, InputPipeline
+from crn_tf.precision import PRECISION_POLICIES
 from crn_tf.release import load_release_checkpoint, release_prefix
 from crn_tf.settings import TrainSettings
 from crn_tf.synthesizer import Synthesizer
@@ -33,7 +34,6 @@ SAMPLES = 4  # rows of a sample sheet
 CALIBRATION_BATCHES = 20  # of --loss-weights auto
 LOG_STEPS = 10  # TensorBoard gets the mean over so many steps
 STAGES = 4  # columns of synthesized images in the picture of the whole run
-PRECISION_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
 class SpoiledWeightsError(UserError):

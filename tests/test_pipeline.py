@@ -246,4 +246,3 @@ def test_a_shortened_cache_is_noticed(tmp_path):
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"is damaged: remove it"):
         cached.load(2, (4, 6), "resize")
-

@@ -8,7 +8,7 @@ import tensorflow as tf
 from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver
 from crn_tf.datasets import ToyDataSet
 from crn_tf.pipeline import InputPipeline
-from crn_tf.training_run import PRECISION_POLICIES
+from crn_tf.precision import PRECISION_POLICIES
 
 STEPS = 60
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver, passes
 from crn_tf.passes import recomputed
-from crn_tf.training_run import PRECISION_POLICIES
+from crn_tf.precision import PRECISION_POLICIES
 from tests.conftest import ROOT
 
 

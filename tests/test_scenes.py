@@ -120,8 +120,9 @@ def test_layout_is_aligned_to_the_pixel(scenes):
     for shift in [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]:
         pairs = [(photograph, np.roll(layout, shift, axis=(0, 1))) for photograph, layout in scenes]
         inner = slice(2, -2)
-        error[shift] = sum(((photograph - class_means(photograph, layout))[inner, inner] ** 2).mean()
-                           for photograph, layout in pairs)
+        error[shift] = sum(
+            ((photograph - class_means(photograph, layout))[inner, inner] ** 2).mean() for photograph, layout in pairs
+        )
     assert min(error, key=error.get) == (0, 0), error
 
 
@@ -137,8 +138,7 @@ def test_surfaces_have_texture(scenes, name, least):
     assert np.median(np.concatenate(details)) > least
 
 
-@pytest.mark.parametrize(
-    "name, across, within", [("sky", 10, 8), ("building", 8, 15), ("road", 5, 8), ("car", 10, 25)])
+@pytest.mark.parametrize("name, across, within", [("sky", 10, 8), ("building", 8, 15), ("road", 5, 8), ("car", 10, 25)])
 def test_classes_vary_between_scenes_and_within(scenes, name, across, within):
     inside = [(photograph, layout == NAMES.index(name)) for photograph, layout in scenes]
     means = [photograph[here].mean(axis=0) for photograph, here in inside if here.any()]

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver, content_loss, tap_error
-from crn_tf.training_run import PRECISION_POLICIES
+from crn_tf.precision import PRECISION_POLICIES
 
 WEIGHTS = LOSS_WEIGHTS["inverse-elements"]
 
