@@ -45,7 +45,7 @@ $(VENV)/installed: requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt requirements-serving.txt
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt --requirement requirements-dev.txt
 	@touch $@
 

@@ -3,6 +3,7 @@
 python test.py                                                   # the newest run, its validation layouts
 python test.py --weights runs/NAME --layouts drawing.png         # one's own layout
 python test.py --weights generator.weights.h5 --layouts camvid   # a weights file, a whole data set
+python test.py --weights runs/NAME --export exported/crn         # for TF Serving
 """
 
 import os
@@ -17,6 +18,7 @@ from tqdm import tqdm
 from crn_tf import sheets
 from crn_tf.datasets import DataSet, FileDataSet, Kind, find_kind, layout_files, loose_layouts, open_data_set, splits
 from crn_tf.errors import UsageError, UserError, run_command
+from crn_tf.export import ExportSettings, export
 from crn_tf.files import make_folder
 from crn_tf.images import Fit, write_image
 from crn_tf.layouts import colorize
@@ -52,11 +54,17 @@ class TestSettings:
     """Format of the images."""
     batch: int = 1
     """Layouts synthesized at once."""
+    export: Path | None = None
+    """Write no images, but the model for TF Serving, into this folder's next version; `python -m crn_tf.export --help`
+    has more options."""
 
 
 def main() -> None:
     """Find model and layouts, synthesize, and write an image each and a contact sheet."""
     settings = tyro.cli(TestSettings)
+    if settings.export:
+        export(ExportSettings(settings.weights, settings.export, format=settings.format, layouts=settings.layouts))
+        return
     for name in ("limit", "batch"):
         if getattr(settings, name) is not None and getattr(settings, name) < 1:
             raise UsageError(f"--{name} must be at least 1, not {getattr(settings, name)}")
@@ -66,7 +74,7 @@ def main() -> None:
     files = [] if whole else layout_files(settings.layouts)
     make_folder(settings.out)
 
-    start_tensorflow()  # only now: it takes seconds
+    start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
     from crn_tf.checkpoints import RunFolder, newest_run
     from crn_tf.loading import load_generator
     from crn_tf.synthesizer import Synthesizer

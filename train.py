@@ -25,7 +25,7 @@ def main() -> int:
     settings, folder_path = parse(sys.argv[1:])
     settings = check_needs(settings)
 
-    start_tensorflow()  # only now: it takes seconds
+    start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
     from crn_tf.checkpoints import RunFolder
     from crn_tf.training_run import TrainingRun
 
@@ -90,7 +90,7 @@ def resume(given: TrainSettings, arguments: list[str]) -> tuple[TrainSettings, P
     if given.out:
         folder = given.out
     else:
-        start_tensorflow()
+        start_tensorflow(one_at_a_time=True)
         from crn_tf.checkpoints import newest_run
 
         folder = newest_run(with_checkpoint=False).path

@@ -39,13 +39,10 @@ class UpsampledConvolution(keras.layers.Layer):
 
     def call(self, inputs):
         features, layout = inputs
-        _, height, width, _ = features.shape
         kernel = ops.convert_to_tensor(self.kernel)
         of_features, of_layout = kernel[:, :, : self.depth], kernel[:, :, self.depth :]
         taps = ops.reshape(ops.transpose(of_features, (2, 0, 1, 3)), (self.depth, 9 * self.channels))
-        products = ops.matmul(ops.reshape(features, (-1, self.depth)), taps)
-        products = ops.reshape(products, (-1, height, width, 9 * self.channels))
-        return upsample_taps(products) + ops.conv(layout, of_layout, padding="same")
+        return _convolve_upsampled(features, taps) + ops.conv(layout, of_layout, padding="same")
 
     def compute_output_shape(self, input_shapes):
         return (*input_shapes[1][:3], self.channels)
@@ -71,9 +68,8 @@ class NormalizedLeakyReLU(keras.layers.Layer):
         self.beta = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="beta", autocast=False)
 
     def call(self, x):
-        return _normalized_leaky_relu(self.negative_slope)(
-            x, ops.convert_to_tensor(self.gamma), ops.convert_to_tensor(self.beta)
-        )
+        gamma, beta = (ops.cast(weights, "float32") for weights in (self.gamma, self.beta))  # tensors, not variables
+        return _normalized_leaky_relu(self.negative_slope)(x, gamma, beta)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -91,7 +87,7 @@ class Convolution(keras.layers.Conv2D):
         # Measured with oneDNN on two AVX-512 cores: products of smaller matrices do not pay.
         least = 512 if keras.backend.standardize_dtype(inputs.dtype) == "float32" else 128
         if on_tensorflow_cpu() and min(channels, filters) >= least:
-            return _convolve(inputs, kernel)
+            return _convolve(inputs, ops.cast(kernel, inputs.dtype))  # a tensor, not a variable
         return super().convolution_op(inputs, kernel)
 
 
@@ -122,86 +118,73 @@ def _convolve(x, kernel):
     return ops.conv(x, kernel, padding="same"), gradient
 
 
-def upsample_taps(products):
-    """Upsample each tap of a 3x3 convolution, shift it to its place, and add up.
+@ops.custom_gradient
+def _convolve_upsampled(features, taps):
+    """A 3x3 convolution of upsampled features.
 
     Args:
-        products: [B, h, w, 9 * D], the taps row by row: what each gives at every pixel, before upsampling.
+        features: [B, h, w, D], before upsampling.
+        taps: The kernel as [D, 9 * channels], tap by tap.
 
     Returns:
-        [B, 2h, 2w, D].
+        [B, 2h, 2w, channels].
     """
-    return _upsample_taps(products)
+    _, height, width, depth = features.shape
 
+    def gradient(*args, upstream=None):
+        x = args[0] if upstream is None else upstream
+        for axis in (2, 1):
+            x = ops.concatenate(_SPREAD[axis](_padded(x, axis, 2)), axis=-1)
+        of_products = ops.reshape(x, (-1, x.shape[-1]))
+        of_features = ops.reshape(ops.matmul(of_products, ops.transpose(taps)), ops.shape(features))
+        return of_features, ops.matmul(ops.transpose(ops.reshape(features, (-1, depth))), of_products)
 
-def _with_gradient(function, transposed):
-    """A linear function and its transposed one, for the backward pass; both fused."""
-    function, transposed = fused(function), fused(transposed)
-
-    @ops.custom_gradient
-    def call(x):
-        def gradient(*args, upstream=None):
-            return transposed(args[0] if upstream is None else upstream)
-
-        return function(x), gradient
-
-    return call
-
-
-def _gather(products):
-    x = ops.cast(products, "float32")
+    # A border of zeros now, while there are few channels.
+    pixels = ops.reshape(_padded(_padded(features, 1), 2), (-1, depth))
+    x = ops.reshape(ops.matmul(pixels, taps), (-1, height + 2, width + 2, taps.shape[-1]))
     for axis in (1, 2):
-        x = _gather_axis(x, axis)
-    return ops.cast(x, products.dtype)
+        x = _GATHER[axis](x)
+    return x, gradient
 
 
-def _spread(upstream):
-    x = ops.cast(upstream, "float32")
-    for axis in (2, 1):
-        x = _spread_axis(x, axis)
-    return ops.cast(x, upstream.dtype)
-
-
-_upsample_taps = _with_gradient(_gather, _spread)
-
-
-def _gather_axis(x, axis: int):
-    """Upsample, shift and add three taps along one axis: n -> 2n there, 3 * D -> D channels."""
-    n, channels = x.shape[axis], x.shape[3] // 3
+def _gather(x, axis: int):
+    """Upsample, shift and add three taps along one axis: n + 2 -> 2n there, with a border; 3 * D -> D channels."""
+    n, channels = x.shape[axis] - 2, x.shape[3] // 3
     weights = tap_weights(n)
-    x = _padded(x, axis)
     phases = []
     for phase in (0, 1):
         terms = [
             _along(weights[phase, tap, shift], axis)
-            * _span(x, axis, shift, shift + n)[..., tap * channels : (tap + 1) * channels]
+            * ops.cast(_span(x, axis, shift, shift + n)[..., tap * channels : (tap + 1) * channels], "float32")
             for tap in range(3)
             for shift in range(3)
             if weights[phase, tap, shift].any()
         ]
         phases.append(sum(terms[1:], terms[0]))
-    pairs = ops.stack(phases, axis + 1)
+    pairs = ops.cast(ops.stack(phases, axis + 1), x.dtype)
     return ops.reshape(pairs, [-1, *(2 * n if a == axis else x.shape[a] for a in (1, 2)), channels])
 
 
-def _spread_axis(x, axis: int):
-    """The transposed `_gather_axis`: 2n -> n along the axis, D -> 3 * D channels."""
-    n, channels = x.shape[axis] // 2, x.shape[3]
+def _spread(x, axis: int) -> tuple:
+    """The transposed `_gather`: 2n + 4 -> n along the axis, with a border; D channels for each of three taps."""
+    n = x.shape[axis] // 2 - 2
     weights = tap_weights(n)
-    pairs = ops.reshape(x, [-1, *x.shape[1:axis], n, 2, *x.shape[axis + 1 :]])
-    phases = [_padded(pairs[:, :, phase] if axis == 1 else pairs[:, :, :, phase], axis) for phase in (0, 1)]
     taps = []
     for tap in range(3):
         # Input i was given to output j = i + 1 - shift of either phase, with that output's weight.
         terms = [
             _along(np.pad(weights[phase, tap, shift], 1)[2 - shift : 2 - shift + n], axis)
-            * _span(phases[phase], axis, 2 - shift, 2 - shift + n)
+            * ops.cast(_every_other(x, axis, 2 * (2 - shift) + phase, n), "float32")
             for phase in (0, 1)
             for shift in range(3)
             if weights[phase, tap, shift].any()
         ]
-        taps.append(sum(terms[1:], terms[0]))
-    return ops.concatenate(taps, axis=-1)
+        taps.append(ops.cast(sum(terms[1:], terms[0]), x.dtype))
+    return tuple(taps)
+
+
+_GATHER = {axis: fused(functools.partial(_gather, axis=axis)) for axis in (1, 2)}
+_SPREAD = {axis: fused(functools.partial(_spread, axis=axis)) for axis in (1, 2)}
 
 
 @functools.cache
@@ -231,12 +214,16 @@ def _along(weights: np.ndarray, axis: int):
     return ops.convert_to_tensor(weights.reshape([-1 if a == axis else 1 for a in range(4)]))
 
 
-def _padded(x, axis: int):
-    return ops.pad(x, [(1, 1) if a == axis else (0, 0) for a in range(4)])
+def _padded(x, axis: int, border: int = 1):
+    return ops.pad(x, [(border, border) if a == axis else (0, 0) for a in range(4)])
 
 
 def _span(x, axis: int, start: int, stop: int):
     return x[:, start:stop] if axis == 1 else x[:, :, start:stop]
+
+
+def _every_other(x, axis: int, start: int, count: int):
+    return x[:, start : start + 2 * count : 2] if axis == 1 else x[:, :, start : start + 2 * count : 2]
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """Fewer passes over memory, and less kept in it: what each Keras backend does in its own way.
 
-`fused` compiles elementwise work on large tensors into one pass; `recomputed` keeps a function's inputs for the backward
-pass instead of everything in between. Neither changes a result beyond rounding.
+`fused` compiles elementwise work on large tensors into one pass; `recomputed` keeps a function's inputs for the
+backward pass instead of everything in between. Neither changes a result beyond rounding.
 """
 
 import functools

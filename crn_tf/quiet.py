@@ -5,11 +5,15 @@ import sys
 import tempfile
 
 
-def start_tensorflow() -> None:
+def start_tensorflow(one_at_a_time: bool = False) -> None:
     """Import TensorFlow and look for GPUs, keeping back what its libraries print meanwhile.
 
     On a machine without a GPU that is a page about missing CUDA drivers, before its log levels are in force.
     If the import fails, what was kept back is shown.
+
+    Args:
+        one_at_a_time: On a machine without a GPU, run one operation at a time, on all cores. Convolutions that share
+            the cores are slower than one after the other, and need their memory at once.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors still come through
     sys.stderr.flush()
@@ -19,7 +23,8 @@ def start_tensorflow() -> None:
         try:
             import tensorflow as tf
 
-            tf.config.list_physical_devices()
+            if one_at_a_time and not tf.config.list_physical_devices("GPU"):
+                tf.config.threading.set_inter_op_parallelism_threads(1)
         except BaseException:
             announcements.seek(0)
             os.write(kept, announcements.read())

@@ -14,13 +14,13 @@ class Synthesizer:
         layouts = keras.Input((height, width), dtype="uint8", name="layouts")
         images = generator(ops.one_hot(layouts, self.num_classes))
         images = ops.cast(ops.round(ops.clip(images, 0, 255)), "uint8")
-        self._model = keras.Model(layouts, images, name="synthesizer")
-        self._model.compile(jit_compile=False)
+        self.model = keras.Model(layouts, images, name="synthesizer")  # uint8 [B, H, W] -> uint8 [B, k, H, W, 3]
+        self.model.compile(jit_compile=False)
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of layouts and images, in pixels."""
-        return self._model.input_shape[1:]
+        return self.model.input_shape[1:]
 
     def __call__(self, layouts: np.ndarray) -> np.ndarray:
         """Synthesize a batch.
@@ -38,4 +38,4 @@ class Synthesizer:
             raise ValueError(f"layouts are {layouts.shape[1:]}, the generator's size is {self.size}")
         if layouts.max() >= self.num_classes:
             raise ValueError(f"class id {layouts.max()}, the generator has {self.num_classes} classes")
-        return np.asarray(self._model.predict_on_batch(layouts))
+        return np.asarray(self.model.predict_on_batch(layouts))

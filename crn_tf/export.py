@@ -1,0 +1,257 @@
+"""Export a trained model for TF Serving: `python -m crn_tf.export --weights runs/NAME --out DIR`, or with test.py's
+--export DIR.
+
+Writes DIR/1, DIR/2, ...: a SavedModel with four signatures, warm-up requests and a model card. See README.md.
+"""
+
+import io
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import tyro
+from PIL import Image
+
+from crn_tf.datasets import layout_files
+from crn_tf.errors import UsageError, UserError, run_command
+from crn_tf.files import make_folder, written_aside
+from crn_tf.layouts import LayoutReader, colorize
+from crn_tf.quiet import start_tensorflow
+from crn_tf.settings import Switch
+
+if TYPE_CHECKING:
+    import keras
+
+    from crn_tf.checkpoints import ModelDescription
+
+DEFAULT_FOLDER = Path("exported/crn")
+ONNX_FILE = "crn.onnx"
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+_PATCHWORKS = 2  # layouts to measure on, if none are given
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Export a trained model for TF Serving."""
+
+    weights: Path | None = None
+    """Run folder, weights file or the 2017 release's model.ckpt; else the newest run in runs/."""
+    out: Path = DEFAULT_FOLDER
+    """The model's folder; the export goes into its next version: 1, 2, ..."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Arithmetic of the convolutions; normalization statistics and projection are always float32."""
+    store_in_precision: Switch = False
+    """Store the kernels in --precision too, which halves the files and does not change the images."""
+    format: Literal["png", "jpg"] = "png"
+    """Format of the images that the signature layout_png answers."""
+    layouts: tuple[Path, ...] = ()
+    """Layout files, or folders of them, to measure the precision's effect on and to warm up with; else a patchwork of
+    all classes."""
+    data_licence: str | None = None
+    """Licence of the training data, for the model card."""
+    onnx: Switch = False
+    """Also write the model as crn.onnx, in float32 (needs tf2onnx: requirements-serving.txt)."""
+
+
+def main() -> None:
+    """Export what the command line names."""
+    export(tyro.cli(ExportSettings))
+
+
+def export(settings: ExportSettings) -> Path:
+    """Export a model, and tell what was exported.
+
+    Returns:
+        The new version's folder.
+
+    Raises:
+        UserError: The model or a layout cannot be read, or the folder cannot be written.
+        UsageError: The settings contradict each other.
+    """
+    if settings.store_in_precision and settings.precision == "float32":
+        raise UsageError("--store-in-precision needs --precision bfloat16 or float16: float32 is stored as it is")
+    files = layout_files(settings.layouts)
+
+    start_tensorflow()  # only now: it takes seconds
+    import tensorflow as tf
+
+    from crn_tf.checkpoints import newest_run
+    from crn_tf.model_card import ServedAs, classes_json, model_card
+    from crn_tf.serving_model import ServingModel
+    from crn_tf.serving_warmup import write_warmup
+
+    weights = settings.weights or newest_run().path
+    generator, description = _load(weights, settings.precision)
+    stored_in = settings.precision if settings.store_in_precision else "float32"
+    model = ServingModel(generator, description, settings.format, stored_in)
+    signatures = model.signatures()
+    layouts = _read_layouts(files, description) if files else patchworks(description)
+    reference = generator if settings.precision == "float32" else _load(weights, "float32")[0]
+    effect = _effect(signatures, reference, layouts, settings.precision)
+    parameters, weights_bytes = generator.count_params(), model.weights_bytes
+    served = ServedAs(settings.precision, stored_in, settings.format, parameters, weights_bytes, effect)
+
+    version = next_version(make_folder(settings.out))
+    with written_aside(version) as folder:
+        folder.mkdir()
+        (folder / "model_card.md").write_text(
+            model_card(description, served, weights, settings.data_licence), encoding="utf-8"
+        )
+        (folder / "classes.json").write_text(classes_json(description), encoding="utf-8")
+        model.assets = [tf.saved_model.Asset(str(folder / name)) for name in ("model_card.md", "classes.json")]
+        try:
+            # Gradients are of no use to a server.
+            options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+            tf.saved_model.save(model, str(folder), signatures=signatures, options=options)
+        except tf.errors.OpError as error:
+            raise UserError(f"cannot write {version}: {error.message}") from error
+        (folder / "classes.json").unlink()  # a copy is in the assets
+        warm = write_warmup(folder, _warmup_requests(layouts[:1], description))
+        if settings.onnx:
+            _write_onnx(folder / ONNX_FILE, reference, layouts[:1])
+        _check(folder, layouts[:1], signatures)
+    _tell(version, weights, description, served, warm)
+    return version
+
+
+def next_version(folder: Path) -> Path:
+    """The folder of the version after the newest: servers take numbers for versions, the highest for the newest."""
+    versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
+    return folder / str(max(versions, default=0) + 1)
+
+
+def patchworks(description: "ModelDescription", count: int = _PATCHWORKS) -> np.ndarray:
+    """Layouts that need no files: on each cell of the base grid, halved once, a class at random.
+
+    Returns:
+        uint8 [count, H, W], the same each time.
+    """
+    height, width = description.image_size
+    cells = [min(side, 2 * cells) for side, cells in zip((height, width), description.base_grid, strict=True)]
+    ids = np.random.default_rng(0).integers(0, description.classes.num_classes, (count, *cells)).astype(np.uint8)
+    return ids.repeat(height // cells[0], axis=1).repeat(width // cells[1], axis=2)
+
+
+def _load(weights: Path, precision: str) -> tuple["keras.Model", "ModelDescription"]:
+    """A trained generator that computes in a precision."""
+    import keras
+
+    from crn_tf.loading import load_generator
+
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(_POLICIES[precision])
+    try:
+        return load_generator(weights)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _read_layouts(files: list[Path], description: "ModelDescription") -> np.ndarray:
+    reader = LayoutReader(description.classes)
+    return np.stack([reader.read(path, description.image_size) for path in files])
+
+
+def _effect(signatures: dict, reference: "keras.Model", layouts: np.ndarray, precision: str) -> str:
+    """What the precision does to images, in words: compared with those of the float32 generator."""
+    if precision == "float32":
+        return "none"
+    from crn_tf.synthesizer import Synthesizer
+
+    synthesizer = Synthesizer(reference)
+    differences = [
+        np.abs(_images(signatures, layout[None]).astype(np.int16) - synthesizer(layout[None])) for layout in layouts
+    ]
+    return (
+        f"mean absolute difference {np.mean(differences):.3g} of 255 from float32, at most {np.max(differences)}, "
+        f"on {len(layouts)} layouts"
+    )
+
+
+def _images(signatures: dict, layouts: np.ndarray) -> np.ndarray:
+    import tensorflow as tf
+
+    return signatures["serving_default"](layouts=tf.constant(layouts))["images"].numpy()
+
+
+def _check(folder: Path, layouts: np.ndarray, signatures: dict) -> None:
+    """Load what was written, as a server does, and compare its images with the model's in memory.
+
+    Raises:
+        UserError: They differ.
+    """
+    import tensorflow as tf
+
+    absl = logging.getLogger("absl")  # warns that gradients were not saved
+    level = absl.level
+    absl.setLevel(logging.ERROR)
+    try:
+        model = tf.saved_model.load(str(folder))
+    finally:
+        absl.setLevel(level)
+    loaded = _images(model.signatures, layouts).astype(np.int16)
+    difference = int(np.abs(loaded - _images(signatures, layouts)).max())
+    if difference > 1:
+        raise UserError(
+            f"the exported model's images differ by up to {difference} grey levels from the model's own; nothing was "
+            "kept. Please report this, with the versions of tensorflow and keras"
+        )
+
+
+def _warmup_requests(layouts: np.ndarray, description: "ModelDescription") -> dict[str, dict]:
+    """A request for each signature."""
+    import tensorflow as tf
+
+    png = io.BytesIO()
+    Image.fromarray(colorize(layouts[0], description.classes)).save(png, "PNG")
+    # The same fractions everywhere, which a request stores as one number.
+    count = description.classes.num_classes
+    soft = tf.make_tensor_proto(np.float32(1 / count), shape=[1, *description.image_size, count])
+    return {
+        "serving_default": {"layouts": tf.make_tensor_proto(layouts)},
+        "layout_int32": {"layouts": tf.make_tensor_proto(layouts.astype(np.int32))},
+        "layout_soft": {"layouts": soft},
+        "layout_png": {"layout_bytes": tf.make_tensor_proto([png.getvalue()])},
+    }
+
+
+def _write_onnx(path: Path, generator: "keras.Model", layouts: np.ndarray) -> None:
+    """Write a generator, from class ids to images, in the ONNX format.
+
+    Raises:
+        UserError: tf2onnx is not installed.
+    """
+    from crn_tf.passes import unfused
+    from crn_tf.synthesizer import Synthesizer
+
+    try:
+        import tf2onnx  # noqa: F401  (Keras uses it)
+    except ImportError as error:
+        raise UserError("--onnx needs tf2onnx: pip install -r requirements-serving.txt") from error
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # it reports each optimization it cannot do as an error
+    synthesizer = Synthesizer(generator)
+    synthesizer(layouts)  # Keras exports no model that was never called
+    # The warning is about what Keras mends in tf2onnx.
+    with unfused(), warnings.catch_warnings(action="ignore", category=FutureWarning):
+        synthesizer.model.export(path, format="onnx", verbose=False)
+
+
+def _tell(version: Path, weights: Path, description: "ModelDescription", served, warm: bool) -> None:
+    size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
+    stored, single = served.weights_bytes / 1e6, 4 * served.parameters / 1e6
+    height, width = description.image_size
+    print(
+        f"{version}: {weights}, {height}x{width}, {description.num_images} image(s) per layout, "
+        f"{description.classes.num_classes} classes, {served.parameters:,} parameters, {size / 1e6:.1f} MB\n"
+        f"precision {served.precision}; effect on images: {served.effect}\n"
+        f"kernels stored in {served.stored_in}: weights {stored:.2f} MB (in float32 {single:.2f} MB)"
+    )
+    if not warm:
+        print("no warm-up requests, the first answer will be slow: pip install -r requirements-serving.txt")
+    print(f"model card: {version / 'model_card.md'}; serve it: see serving/compose.yaml")
+
+
+if __name__ == "__main__":
+    run_command(main)

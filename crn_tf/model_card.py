@@ -1,0 +1,192 @@
+"""What a served model tells about itself: its classes as JSON, and a model card in Markdown."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util import tensor_util
+
+from crn_tf.checkpoints import ModelDescription, RunFolder
+from crn_tf.layouts import ClassTable
+from crn_tf.settings import TrainSettings
+
+CURVE_POINTS = 12  # rows of the loss curve, at most
+# Settings of a run that say how it was trained; paths are left to the lines about the data.
+_TOLD = (
+    *("size", "base_grid", "width", "fit", "flip", "images", "loss", "loss_weights", "rebalance_epoch"),
+    *("train_modules", "vgg_pool", "epochs", "steps", "batch", "lr", "precision", "seed"),
+)
+_LICENCES = {
+    "cityscapes": "Cityscapes: for research and teaching, not commercial; see https://www.cityscapes-dataset.com/license/",
+    "toy": "drawn by this project's own code (MIT)",
+}
+_LICENCES["release"] = _LICENCES["cityscapes"]
+
+
+@dataclass(frozen=True)
+class ServedAs:
+    """How a model was exported."""
+
+    precision: str
+    stored_in: str  # type of the stored kernels
+    image_format: str
+    parameters: int
+    weights_bytes: int
+    effect: str  # of the precision, on images
+
+
+def classes_json(description: ModelDescription) -> str:
+    """What a client needs to draw layouts: each class's id in requests, name, colour, and id in PNG layouts."""
+    table = description.classes
+    void_id = table.void_ids[0] if table.void_ids else 0  # where every other id is void, 0 is one
+    rows = zip((*table.names, "void"), (*table.palette, _void_color(table)), (*table.ids, void_id), strict=True)
+    classes = [{"id": i, "name": name, "color": color, "png_id": png} for i, (name, color, png) in enumerate(rows)]
+    size = {"height": description.image_size[0], "width": description.image_size[1]}
+    return json.dumps({**size, "images_per_layout": description.num_images, "classes": classes}, indent=1) + "\n"
+
+
+def _void_color(table: ClassTable) -> tuple[int, int, int]:
+    """A colour that colour layouts may use for void."""
+    return table.void_colors[0] if table.void_colors else (255, 0, 255) if (0, 0, 0) in table.palette else (0, 0, 0)
+
+
+def model_card(description: ModelDescription, served: ServedAs, source: Path, data_licence: str | None) -> str:
+    """The card of an exported model, as Markdown.
+
+    Args:
+        description: What the model is.
+        served: How it was exported.
+        source: What it was exported from: its training is told if that is a run folder, or a file in one.
+        data_licence: Licence of the training data; None takes what is known of the kind of data.
+    """
+    height, width = description.image_size
+    run = next((r for r in (RunFolder(source), RunFolder(source.parent)) if r.settings.is_file()), None)
+    settings = TrainSettings.read(run.settings) if run else None
+    return "\n".join(
+        [
+            f"# Photographs from layouts, {height}x{width}",
+            "",
+            "A Cascaded Refinement Network (Chen & Koltun, ICCV 2017): from a map of semantic classes to a photograph.",
+            "",
+            *_model_rows(description, served, source),
+            "",
+            "## Classes",
+            "",
+            "| id | class | colour | id in PNG layouts |",
+            "| --- | --- | --- | --- |",
+            *_class_rows(description),
+            "",
+            "## Training",
+            "",
+            *_training(settings, run),
+            "",
+            "## Data and licence",
+            "",
+            *_data(settings, source, data_licence),
+            "",
+            "## Intended use, and limits",
+            "",
+            "For research and demonstration: pictures of what a layout could look like, in the manner of the training "
+            "photographs. They show nothing that exists: they are no evidence and no measurement, and another model "
+            "that is trained or tested on them is still to be tested on photographs.",
+            "",
+            f"- The network knows the classes above only, at {height}x{width}; layouts of another size are resized "
+            "with nearest neighbour, and thin objects may vanish.",
+            "- It imitates the places, weather and cameras of its training data, with their omissions and biases; "
+            "layouts unlike those give implausible pictures.",
+            "- Persons, faces, writing and signs are textures without meaning.",
+            "- The same request gives the same pictures: nothing is drawn at random.",
+            "",
+        ]
+    )
+
+
+def _model_rows(description: ModelDescription, served: ServedAs, source: Path) -> list[str]:
+    height, width = description.image_size
+    rows, columns = description.base_grid
+    return [
+        "| | |",
+        "| --- | --- |",
+        f"| exported from | `{source.name}` |",
+        f"| image size | {height}x{width} (height x width) |",
+        f"| images for each layout | {description.num_images} |",
+        f"| network | base grid {rows}x{columns}, width {description.width:g}, {served.parameters:,} parameters |",
+        f"| arithmetic | {served.precision}; normalization statistics and projection float32 |",
+        f"| stored kernels | {served.stored_in}; all weights {served.weights_bytes / 1e6:.2f} MB |",
+        f"| effect of the precision | {served.effect} |",
+        f"| encoded images | {served.image_format} |",
+    ]
+
+
+def _class_rows(description: ModelDescription) -> list[str]:
+    classes = json.loads(classes_json(description))["classes"]
+    rows = [f"| {c['id']} | {c['name']} | {', '.join(map(str, c['color']))} | {c['png_id']} |" for c in classes]
+    if description.classes.void_ids is None:
+        rows += ["", "In PNG layouts, every other id is void too."]
+    return rows
+
+
+def _training(settings: TrainSettings | None, run: RunFolder | None) -> list[str]:
+    if settings is None:
+        return ["Not known: the model was exported from a file without its run folder."]
+    values = {name: getattr(settings, name) for name in _TOLD}
+    told = [f"{name.replace('_', ' ')} {value}" for name, value in values.items() if value is not None]
+    lines = ["Settings: " + ", ".join(told) + "."]
+    if settings.init_from:
+        lines += ["", f"It was grown from `{settings.init_from.name}`."]
+    curve = loss_curve(run)
+    if not curve:
+        return [*lines, "", "The loss curve is not known: the run's logs are not there."]
+    lines += ["", "| step | training loss | validation loss |", "| --- | --- | --- |"]
+    lines += [f"| {step} | {_number(train)} | {_number(validation)} |" for step, train, validation in curve]
+    if settings.rebalance_epoch:
+        lines += ["", f"Loss weights are measured over epoch {settings.rebalance_epoch}: losses before and after it "
+                      "are not comparable."]  # fmt: skip
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _data(settings: TrainSettings | None, source: Path, data_licence: str | None) -> list[str]:
+    kind = settings.dataset if settings else None
+    if settings and settings.data:
+        name = f"The data set `{settings.data.name}`" + (f" ({kind})." if kind else ".")
+        if (settings.data / "gtFine").is_dir():
+            kind = "cityscapes"
+        elif any(settings.data.glob("Label*Full")):
+            kind = "release"
+    elif kind == "toy":
+        name = "The built-in toy streets."
+    elif source.suffix in (".ckpt", ".index") or (source / "model.ckpt.index").is_file():
+        name, kind = "The 2017 release's model: Cityscapes, or GTA frames with Cityscapes' classes.", "release"
+    else:
+        name = "The data set is not known: the model was exported from a file without its run folder."
+    licence = data_licence or _LICENCES.get(kind)
+    if not licence:
+        return [name, "", "Its licence was not stated (`--data-licence`): ask whoever trained the model."]
+    return [name, "", f"Licence: {licence}"]
+
+
+def loss_curve(run: RunFolder) -> list[tuple[int, float | None, float | None]]:
+    """Step, training loss and validation loss, from a run's TensorBoard logs; evenly chosen steps, the last among them.
+
+    Returns:
+        At most `CURVE_POINTS` rows; a loss that was not measured at a step is None. Empty without logs.
+    """
+    if not run.logs.is_dir():
+        return []
+    logs = EventAccumulator(str(run.logs), size_guidance={"tensors": 0}).Reload()
+    tags = set(logs.Tags()["tensors"])
+
+    def losses(part: str) -> dict[int, float]:
+        events = logs.Tensors(f"{part}/loss") if f"{part}/loss" in tags else []
+        return {event.step: float(tensor_util.make_ndarray(event.tensor_proto)) for event in events}
+
+    train, validation = losses("train"), losses("validation")
+    steps = sorted(validation or train)
+    count = min(CURVE_POINTS, len(steps))
+    chosen = [steps[i * (len(steps) - 1) // max(1, count - 1)] for i in range(count)]
+    return [(step, train.get(step), validation.get(step)) for step in chosen]

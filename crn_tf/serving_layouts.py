@@ -1,0 +1,245 @@
+"""Layouts inside a TensorFlow graph: PNG bytes to class ids, as `LayoutReader` reads files.
+
+A server that runs the graph has neither Pillow nor this code, so everything here is made of TensorFlow's own
+operations. What is wrong with a picture comes back as a text, so that the caller can name the item.
+"""
+
+import struct
+import zlib
+
+import numpy as np
+import tensorflow as tf
+
+from crn_tf.images import Size
+from crn_tf.layouts import ClassTable
+
+MAX_PIXELS = 1 << 24  # of a layout, such as 4096x4096. Decoding takes 8 bytes for each
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEADER_BYTES = 33  # signature, and the first chunk: length, IHDR, width, height, depth, colour type, ..., checksum
+_GREY, _PALETTE, _GREY_ALPHA = 0, 3, 4  # colour types; all others hold colours
+_EXPECTED = "expected a PNG of class ids (grey) or of palette colours"
+_DAMAGED = f"is a damaged or truncated PNG; {_EXPECTED}"
+_TRANSPARENT = "has transparent pixels; expected an opaque PNG: flatten it first"
+_NO_COLOR = 255  # in tables of classes: a colour outside the palette
+
+
+class PngLayoutDecoder:
+    """Decodes PNG layouts of one class table to class ids of one size, in the graph that is being traced."""
+
+    def __init__(self, classes: ClassTable, size: Size):
+        """Prepare the tables.
+
+        Args:
+            classes: How the data set's files write classes.
+            size: Height and width to return.
+        """
+        self._size, self._void = size, classes.void
+        self._class_of_id = np.where(classes.class_of_id < 0, classes.void, classes.class_of_id).astype(np.uint8)
+        colors = dict.fromkeys(classes.void_colors, classes.void) | {c: i for i, c in enumerate(classes.palette)}
+        packed = {red << 16 | green << 8 | blue: index for (red, green, blue), index in colors.items()}
+        self._colors = np.array(sorted(packed), np.int32)
+        self._class_of_color = np.array([packed[color] for color in sorted(packed)], np.uint8)
+
+    def decode(self, pngs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Decode a batch.
+
+        Args:
+            pngs: Contents of PNG files, string [B].
+
+        Returns:
+            Class ids, uint8 [B, H, W], and what is wrong with each item, string [B], empty for nothing.
+        """
+        one = tf.TensorSpec(self._size, tf.uint8), tf.TensorSpec([], tf.string)
+        return tf.map_fn(self._decode_one, pngs, fn_output_signature=one)
+
+    def _decode_one(self, png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """string [] -> uint8 [H, W], and what is wrong with it."""
+        problem = _header_problem(png)
+        blank = tf.fill(self._size, tf.constant(self._void, tf.uint8))
+        layout, problem = tf.cond(problem == "", lambda: self._decode_checked(png), lambda: (blank, problem))
+        return tf.ensure_shape(layout, self._size), tf.ensure_shape(problem, [])
+
+    def _decode_checked(self, png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        header = tf.cast(tf.io.decode_raw(tf.strings.substr(png, 24, 2), tf.uint8), tf.int32)
+        depth, kind = header[0], header[1]
+        palette, alpha, data = _palette_chunks(png)
+        grey = tf.cond(kind == _PALETTE, lambda: _as_grey(png, data), lambda: png)
+        pixels, sound = _decode_or_blank(grey)
+        layout, clear = tf.case(
+            [
+                (kind == _PALETTE, lambda: self._from_palette(pixels, depth, palette, alpha)),
+                (kind == _GREY, lambda: (self._from_ids(pixels, depth), False)),
+                (kind == _GREY_ALPHA, lambda: (self._from_ids(pixels, depth), _has_clear(pixels))),
+            ],
+            default=lambda: (self._from_colors(pixels), _has_clear(pixels)),
+        )
+        return layout, tf.where(sound, tf.where(clear, _TRANSPARENT, ""), _DAMAGED)
+
+    def _from_ids(self, pixels: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
+        # Pixels of fewer than 16 bits were stretched to these. Those of 2 and 4 bits stay stretched to 8, as Pillow
+        # leaves them.
+        stretched = tf.where(depth == 16, 1, tf.where(depth == 1, 65535, 257))
+        return tf.gather(self._class_of_id, tf.cast(self._resize(pixels[..., 0]), tf.int32) // stretched)
+
+    def _from_colors(self, pixels: tf.Tensor) -> tf.Tensor:
+        return self._known_or_void(self._look_up(tf.cast(self._resize(pixels)[..., :3], tf.int32) // 256))
+
+    def _from_palette(
+        self, pixels: tf.Tensor, depth: tf.Tensor, palette: tf.Tensor, alpha: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """By colour where the class table knows most of them, else the indices are class ids."""
+        stretched = 65535 // (tf.bitwise.left_shift(1, depth) - 1)
+        indices = tf.cast(pixels[..., 0], tf.int32) // stretched
+        counts = tf.math.bincount(tf.reshape(indices, [-1]), minlength=256, maxlength=256)
+        colors = tf.reshape(tf.cast(tf.io.decode_raw(palette, tf.uint8), tf.int32), [-1, 3])
+        classes = self._look_up(tf.pad(colors, [[0, 256 - tf.shape(colors)[0]], [0, 0]]))
+        known = tf.reduce_sum(tf.where(classes < self._void, counts, 0))
+        unknown = tf.reduce_sum(tf.where(classes == _NO_COLOR, counts, 0))
+        table = tf.where(known > unknown, self._known_or_void(classes), self._class_of_id[:256])
+        opacity = tf.io.decode_raw(alpha, tf.uint8)
+        opacity = tf.pad(opacity, [[0, 256 - tf.size(opacity)]], constant_values=255)
+        return tf.gather(table, self._resize(indices)), tf.reduce_any((opacity < 255) & (counts > 0))
+
+    def _known_or_void(self, classes: tf.Tensor) -> tf.Tensor:
+        return tf.where(classes == _NO_COLOR, tf.constant(self._void, tf.uint8), classes)
+
+    def _look_up(self, rgb: tf.Tensor) -> tf.Tensor:
+        """Classes of colours: int32 [..., 3] -> uint8 [...], 255 for a colour outside the table."""
+        red, green, blue = tf.unstack(rgb, axis=-1)
+        packed = red * 65536 + green * 256 + blue
+        places = tf.searchsorted(self._colors, tf.reshape(packed, [-1]))
+        places = tf.reshape(tf.minimum(places, len(self._colors) - 1), tf.shape(packed))
+        found = tf.gather(self._colors, places) == packed
+        return tf.where(found, tf.gather(self._class_of_color, places), tf.constant(_NO_COLOR, tf.uint8))
+
+    def _resize(self, pixels: tf.Tensor) -> tf.Tensor:
+        return resize_nearest(pixels, self._size, axis=0)
+
+
+def resize_nearest(pixels: tf.Tensor, size: Size, axis: int) -> tf.Tensor:
+    """Bring pictures to a size with nearest neighbour, choosing the pixels that Pillow chooses.
+
+    Args:
+        pixels: [..., h, w, ...], of any size.
+        size: Height and width to return.
+        axis: Which axis is h; w follows.
+    """
+    shape = tf.shape(pixels)
+    rows = tf.gather(pixels, _nearest(shape[axis], size[0]), axis=axis)
+    return tf.gather(rows, _nearest(shape[axis + 1], size[1]), axis=axis + 1)
+
+
+def _nearest(source: tf.Tensor, target: int) -> tf.Tensor:
+    """Pillow's source coordinate of each target pixel: half a step, then step by step, with its rounding errors."""
+    step = tf.cast(source, tf.float64) / target
+    steps = tf.concat([[step / 2], tf.fill([target - 1], step)], 0)
+    return tf.minimum(tf.cast(tf.cumsum(steps), tf.int32), source - 1)
+
+
+def _header_problem(png: tf.Tensor) -> tf.Tensor:
+    """What a picture's first bytes say against decoding it; empty for nothing."""
+    complete = (tf.strings.length(png) > _HEADER_BYTES) & (tf.strings.substr(png, 0, 8) == _PNG_SIGNATURE)
+    return tf.cond(complete, lambda: _size_problem(png), lambda: _format_problem(png))
+
+
+def _format_problem(png: tf.Tensor) -> tf.Tensor:
+    return tf.case(
+        [
+            (png == "", lambda: tf.constant(f"is empty; {_EXPECTED}")),
+            (tf.strings.substr(png, 0, 8) == _PNG_SIGNATURE, lambda: tf.constant(_DAMAGED)),
+            (
+                tf.strings.substr(png, 0, 3) == b"\xff\xd8\xff",
+                lambda: tf.constant(f"is a JPEG, which blurs class ids and colours; {_EXPECTED}"),
+            ),
+            (
+                tf.strings.substr(png, 0, 6) == b"iVBORw",  # how a PNG's base64 begins
+                lambda: tf.constant("is base64 text; expected bytes (in REST an object: b64 and the text)"),
+            ),
+        ],
+        default=lambda: tf.constant(f"is not a PNG; {_EXPECTED}"),
+    )
+
+
+def _size_problem(png: tf.Tensor) -> tf.Tensor:
+    width, height = _number(png, 16), _number(png, 20)
+    too_large = tf.strings.join(
+        ["is ", tf.as_string(height), "x", tf.as_string(width)]
+        + [f" (height x width); expected at most {MAX_PIXELS:,} pixels, and at least one"]
+    )
+    # Each side is below 2**32, so their product may overflow 64 bits; their quotient does not.
+    fits = (width > 0) & (height > 0) & (height <= MAX_PIXELS // tf.maximum(width, 1))
+    return tf.where(fits, "", too_large)
+
+
+def _decode_or_blank(png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Pixels as uint16 [h, w, 4], and whether the picture was sound; one blank pixel if it was not."""
+    # A data set is the only place where a graph survives an operation's error, such as libpng's on a damaged picture.
+    read = tf.data.Dataset.from_tensors(png).map(lambda file: tf.io.decode_png(file, channels=4, dtype=tf.uint16))
+    options = tf.data.Options()  # nothing to be gained with one item, and looking for it takes longer than decoding
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    blank = tf.zeros([1, 1, 4], tf.uint16), tf.constant(False)
+    return read.ignore_errors().with_options(options).reduce(blank, lambda _, pixels: (pixels, tf.constant(True)))
+
+
+def _has_clear(pixels: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_any(pixels[..., 3] < 65535)
+
+
+def _palette_chunks(png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The palette's colours and opacities, at most 256 (empty if there are none), and where the pixels begin."""
+    end = tf.strings.length(png)
+
+    def body(position, palette, alpha, _):
+        length = tf.cast(tf.minimum(_number(png, position), MAX_PIXELS), tf.int32)
+        kind = tf.strings.substr(png, position + 4, 4)
+        colors = tf.strings.substr(png, position + 8, tf.minimum(length // 3, 256) * 3)
+        opacities = tf.strings.substr(png, position + 8, tf.minimum(length, 256))
+        found = kind == b"IDAT"
+        return (
+            tf.where(found, position, tf.minimum(position + 12 + length, end)),
+            tf.where(kind == b"PLTE", colors, palette),
+            tf.where(kind == b"tRNS", opacities, alpha),
+            found,
+        )
+
+    position, palette, alpha, _ = tf.while_loop(
+        lambda position, palette, alpha, found: ~found & (position + 12 <= end),
+        body,
+        (tf.constant(_HEADER_BYTES), tf.constant(b""), tf.constant(b""), tf.constant(False)),
+    )
+    whole = tf.strings.length(palette) // 3 * 3  # a truncated file ends anywhere
+    return tf.strings.substr(palette, 0, whole), alpha, position
+
+
+def _as_grey(png: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
+    """A palette picture as a grey one of its indices: TensorFlow would decode it to colours."""
+    header = tf.io.decode_raw(tf.strings.substr(png, 8, _HEADER_BYTES - 8), tf.uint8)
+    header = _to_string(tf.bitwise.bitwise_xor(header, _palette_to_grey()))
+    pixels = tf.strings.substr(png, data, tf.strings.length(png) - data)
+    return tf.strings.join([_PNG_SIGNATURE, header, pixels])
+
+
+def _number(png: tf.Tensor, position: tf.Tensor | int) -> tf.Tensor:
+    """Four bytes as a number, the highest first: int64."""
+    digits = tf.io.decode_raw(tf.strings.substr(png, position, 4), tf.uint8)
+    return tf.reduce_sum(tf.cast(digits, tf.int64) * np.array([1 << 24, 1 << 16, 1 << 8, 1], np.int64))
+
+
+def _to_string(values: tf.Tensor) -> tf.Tensor:
+    """uint8 [n] -> a string of n bytes."""
+    every_byte = tf.constant([bytes([value]) for value in range(256)])
+    return tf.strings.reduce_join(tf.gather(every_byte, tf.cast(values, tf.int32)))
+
+
+def _palette_to_grey() -> np.ndarray:
+    """What turns a PNG's first chunk of a palette picture into that of a grey one, by exclusive or: uint8 [25].
+
+    Checksums are linear: that of the changed chunk differs by the same bits, whatever the picture.
+    """
+
+    def chunk(kind: int) -> np.ndarray:
+        content = b"IHDR" + struct.pack(">2I5B", 1, 1, 8, kind, 0, 0, 0)
+        return np.frombuffer(struct.pack(">I", 13) + content + struct.pack(">I", zlib.crc32(content)), np.uint8)
+
+    return chunk(_PALETTE) ^ chunk(_GREY)

@@ -1,0 +1,47 @@
+"""Send a layout to a served model by gRPC, and write the pictures. Needs tensorflow-serving-api.
+
+python serving/client_grpc.py layout.png picture.png
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the API imports TensorFlow
+
+import grpc
+from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("layout", type=Path, help="PNG of class ids or palette colours, of any size")
+    parser.add_argument("picture", type=Path, help="where to; several are numbered: picture_0.png, picture_1.png, ...")
+    parser.add_argument("--address", default="localhost:8500", help="of the server")
+    parser.add_argument("--model", default="crn", help="name of the model")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds to wait")
+    arguments = parser.parse_args()
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = arguments.model, "layout_png"
+    layouts = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[arguments.layout.read_bytes()])
+    layouts.tensor_shape.dim.add(size=1)
+    request.inputs["layout_bytes"].CopyFrom(layouts)
+    unlimited = [("grpc.max_receive_message_length", -1)]  # 4 MB by default
+    with grpc.insecure_channel(arguments.address, options=unlimited) as channel:
+        try:
+            answer = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, arguments.timeout)
+        except grpc.RpcError as error:
+            sys.exit(f"error: {error.code().name}: {error.details()}")
+    images = answer.outputs["image_bytes"].string_val
+    for number, image in enumerate(images):
+        suffix = f"_{number}" if len(images) > 1 else ""
+        path = arguments.picture.with_stem(arguments.picture.stem + suffix)
+        path.write_bytes(image)
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,477 @@
+"""Exported models: readers other than our code get the images of test.py, from files complete or not there at all."""
+
+import importlib.util
+import io
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+from crn_tf import passes
+from crn_tf.checkpoints import ModelDescription, save_weights
+from crn_tf.errors import UserError
+from crn_tf.export import ExportSettings, export, next_version, patchworks
+from crn_tf.layouts import ClassTable, LayoutReader, colorize
+from crn_tf.loading import load_generator
+from crn_tf.serving_warmup import WARMUP_FILE
+from crn_tf.synthesizer import Synthesizer
+from tests.conftest import ROOT
+from tests.test_command_line import call, release_checkpoint, the_error  # noqa: F401  (fixtures)
+
+CLASSES = ClassTable(("sky", "road", "car"), ((70, 130, 180), (128, 64, 128), (0, 0, 142)), (0, 1, 2), (9,))
+DESCRIPTION = ModelDescription(32, (4, 8), 2, 1 / 64, CLASSES)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """A model's file: 32x64, two images, with pictures from black to white."""
+    keras.utils.set_random_seed(0)
+    generator = DESCRIPTION.build()
+    kernel = generator.get_layer("projection_32").kernel
+    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape) * 0.5)
+    path = tmp_path_factory.mktemp("model") / "generator.weights.h5"
+    save_weights(path, generator, DESCRIPTION)
+    return path
+
+
+@pytest.fixture(scope="module")
+def layouts(tmp_path_factory) -> list[Path]:
+    """Two layout files of another size than the model's: colours, and class ids."""
+    folder = tmp_path_factory.mktemp("layouts")
+    ids = np.random.default_rng(1).integers(0, 4, (2, 9, 11)).repeat(5, 1).repeat(7, 2)
+    Image.fromarray(colorize(ids[0], CLASSES)).save(folder / "colours.png")
+    Image.fromarray(np.array([0, 1, 2, 9], np.uint8)[ids[1]]).save(folder / "ids.png")
+    return [folder / "colours.png", folder / "ids.png"]
+
+
+@pytest.fixture(scope="module")
+def exported(weights, layouts, tmp_path_factory) -> Path:
+    return export(ExportSettings(weights, tmp_path_factory.mktemp("exported"), layouts=tuple(layouts)))
+
+
+@pytest.fixture(scope="module")
+def images(weights, layouts, tmp_path_factory) -> np.ndarray:
+    """What test.py writes for the layouts: uint8 [2, k, H, W, 3]."""
+    out = tmp_path_factory.mktemp("images")
+    subprocess.run(
+        [sys.executable, ROOT / "test.py", "--weights", weights, "--layouts", *layouts, "--out", out],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return np.stack([[np.asarray(Image.open(out / f"{p.stem}_{k}.png")) for k in range(2)] for p in layouts])
+
+
+@pytest.fixture(scope="module")
+def ids(layouts) -> np.ndarray:
+    """The layouts as class ids, in the model's size."""
+    return np.stack([LayoutReader(CLASSES).read(path, (32, 64)) for path in layouts])
+
+
+@pytest.fixture(scope="module")
+def loaded(exported):
+    return tf.saved_model.load(str(exported)).signatures
+
+
+def difference(found: np.ndarray, expected: np.ndarray) -> int:
+    """Grey levels, at most."""
+    assert found.dtype == np.uint8 and found.shape == expected.shape
+    return np.abs(found.astype(int) - expected).max()
+
+
+def decoded(encoded: np.ndarray) -> np.ndarray:
+    return np.array([[np.asarray(Image.open(io.BytesIO(file))) for file in row] for row in encoded])
+
+
+# --- the signatures
+
+
+def test_every_signature_gives_test_pys_images(loaded, images, ids, layouts):
+    assert images.min() == 0 and images.max() == 255 and images.std() > 30
+    assert difference(loaded["serving_default"](layouts=tf.constant(ids))["images"].numpy(), images) <= 1
+    assert difference(loaded["layout_int32"](layouts=tf.constant(ids, tf.int32))["images"].numpy(), images) <= 1
+    soft = tf.one_hot(ids, 4)
+    assert difference(loaded["layout_soft"](layouts=soft)["images"].numpy(), images) <= 1
+    pngs = tf.constant([path.read_bytes() for path in layouts])
+    assert difference(decoded(loaded["layout_png"](layout_bytes=pngs)["image_bytes"].numpy()), images) <= 1
+
+
+def test_ids_out_of_range_are_void(loaded, ids):
+    void = loaded["layout_int32"](layouts=tf.constant(ids, tf.int32))["images"]
+    for other in (-1, 4, 255, 2**31 - 1):
+        found = loaded["layout_int32"](layouts=tf.constant(np.where(ids == 3, other, ids), tf.int32))["images"]
+        np.testing.assert_array_equal(found, void)
+    found = loaded["serving_default"](layouts=tf.constant(np.where(ids == 3, np.uint8(77), ids)))["images"]
+    np.testing.assert_array_equal(found, void)
+
+
+def test_class_ids_of_another_size_are_resized(loaded, images, layouts):
+    whole = LayoutReader(CLASSES).read(layouts[0])
+    assert whole.shape == (45, 77)
+    assert difference(loaded["serving_default"](layouts=whole[None])["images"].numpy(), images[:1]) <= 1
+
+
+def test_soft_layouts_blend(loaded, weights):
+    fractions = np.random.default_rng(0).dirichlet([1] * 4, (1, 32, 64)).astype("float32")
+    generator = DESCRIPTION.build()
+    generator.load_weights(weights)
+    exact = np.clip(generator.predict_on_batch(fractions), 0, 255)
+    images = loaded["layout_soft"](layouts=fractions)["images"].numpy()
+    assert np.abs(images - exact).max() <= 0.5 + 1e-2
+
+
+@pytest.mark.parametrize(
+    ("signature", "value", "words"),
+    [
+        ("serving_default", np.zeros((32, 64), "uint8"), "is [32, 64]; expected class ids [batch, height, width]"),
+        ("serving_default", np.zeros((0, 32, 64), "uint8"), "is [0, 32, 64]; expected class ids [batch"),
+        ("layout_int32", np.zeros((1, 0, 64), "int32"), "the shape is [1, 0, 64]; expected class ids"),
+        ("layout_int32", np.zeros((1, 32, 64, 1), "int32"), "the shape is [1, 32, 64, 1]; expected class ids"),
+        ("layout_soft", np.ones((1, 32, 64, 5), "float32"), "expected fractions of the classes [batch, 32, 64, 4]"),
+        ("layout_soft", np.ones((1, 16, 64, 4), "float32"), "the shape is [1, 16, 64, 4]; expected fractions"),
+        ("layout_soft", np.eye(4, dtype="float32")[[[[0] * 64] * 32] * 2] * [[[[1]]], [[[2]]]], "item 1 of 2"),
+        ("layout_soft", np.full((1, 32, 64, 4), np.nan, "float32"), "item 0 of 1 (from 0) has pixels that do not sum"),
+        ("layout_soft", np.float32([2, -1, 0, 0]) + np.zeros((1, 32, 64, 4), "float32"), "or are negative"),
+        ("layout_png", np.array(b""), "the shape is []; expected PNG layouts [batch]"),
+        ("layout_png", [b"GIF89a", b"GIF89a"], "item 0 of 2 (from 0) is not a PNG"),
+    ],
+)
+def test_a_bad_request_is_told_what_was_expected(exported, signature, value, words):
+    """By the runtime that servers have: Python's would look at the shape first."""
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        run_in_session(exported, signature, np.asarray(value, object if signature == "layout_png" else None))
+    assert caught.value.message.startswith("assertion failed: [") and words in caught.value.message
+
+
+def run_in_session(folder: Path, signature: str, value: np.ndarray) -> np.ndarray:
+    """Run a signature without Python's own comparison of shapes."""
+    from tensorflow.python.client import pywrap_tf_session
+
+    with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
+        tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
+        source, target = (graph.get_tensor_by_name(name)._as_tf_output() for name in endpoints(folder, signature))
+        feeds = {source: value.astype(np.float32) if value.dtype == np.float64 else value}
+        return pywrap_tf_session.TF_SessionRun_wrapper(session._session, None, feeds, [target], [], None)[0]
+
+
+def endpoints(folder: Path, signature: str) -> list[str]:
+    """The names of a signature's input and output tensors."""
+    model = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    definition = model.meta_graphs[0].signature_def[signature]
+    return [tensor.name for side in (definition.inputs, definition.outputs) for tensor in side.values()]
+
+
+def test_concurrent_requests_get_the_answers_of_serial_ones(loaded, ids, layouts):
+    pngs = [path.read_bytes() for path in layouts]
+    requests = [
+        lambda: loaded["serving_default"](layouts=tf.constant(ids[:1]))["images"].numpy(),
+        lambda: loaded["serving_default"](layouts=tf.constant(ids))["images"].numpy(),
+        lambda: loaded["layout_png"](layout_bytes=tf.constant(pngs[1:]))["image_bytes"].numpy(),
+        lambda: loaded["layout_png"](layout_bytes=tf.constant(pngs))["image_bytes"].numpy(),
+    ] * 10
+    serial = [request() for request in requests]
+    with ThreadPoolExecutor(8) as pool:
+        concurrent = list(pool.map(lambda request: request(), requests))
+    for a, b in zip(serial, concurrent, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# --- other readers
+
+
+def test_a_process_without_our_code_loads_it(exported, ids, images, tmp_path):
+    np.save(tmp_path / "ids.npy", ids)
+    program = (
+        "import numpy, sys, tensorflow as tf\n"
+        f"model = tf.saved_model.load({str(exported)!r})\n"
+        "answer = model.signatures['serving_default'](layouts=numpy.load('ids.npy'))\n"
+        "numpy.save('images.npy', answer['images'])\n"
+        "assert not [name for name in sys.modules if name.startswith('crn_tf')]\n"
+    )
+    # -I: without the folder and environment through which Python could find our code.
+    subprocess.run([sys.executable, "-I", "-c", program], cwd=tmp_path, check=True, capture_output=True)
+    assert difference(np.load(tmp_path / "images.npy"), images) <= 1
+
+
+def test_saved_model_cli_runs_it(exported, ids, images, tmp_path):
+    np.save(tmp_path / "ids.npy", ids)
+    command = [Path(sys.executable).with_name("saved_model_cli"), "run", "--dir", exported, "--tag_set", "serve"]
+    command += ["--signature_def", "serving_default", "--inputs", "layouts=ids.npy", "--outdir", "."]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert difference(np.load(tmp_path / "images.npy"), images) <= 1
+
+
+def run_in_c(folder: Path, signature: str, request: bytes, result: Path) -> subprocess.CompletedProcess:
+    libraries = importlib.util.find_spec("tensorflow").submodule_search_locations[0]
+    program = [sys.executable, "-I", ROOT / "tests/run_saved_model_in_c.py", libraries, folder]
+    return subprocess.run([*program, *endpoints(folder, signature), result], input=request, capture_output=True)
+
+
+def test_the_c_api_runs_it(exported, ids, images, layouts, tmp_path):
+    file = io.BytesIO()
+    np.save(file, ids)
+    run = run_in_c(exported, "serving_default", file.getvalue(), tmp_path / "images.npy")
+    assert run.returncode == 0, run.stderr.decode()
+    assert difference(np.load(tmp_path / "images.npy"), images) <= 1
+    run = run_in_c(exported, "layout_png", layouts[0].read_bytes(), tmp_path / "image.png")
+    assert run.returncode == 0, run.stderr.decode()
+    assert difference(np.asarray(Image.open(tmp_path / "image.png")), images[0, 0]) <= 1
+    run = run_in_c(exported, "layout_png", b"GIF89a", tmp_path / "none")
+    assert run.returncode == 1 and b"item 0 of 1 (from 0) is not a PNG" in run.stderr
+
+
+def test_every_operation_is_tensorflows_own(exported):
+    from tensorflow.python.framework import op_def_registry
+
+    graph = SavedModel.FromString((exported / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
+    functions = {function.signature.name for function in graph.library.function}
+    used = {node.op for part in (graph, *graph.library.function) for node in getattr(part, "node_def", graph.node)}
+    assert {"Conv2D", "DecodePng", "EncodePng"} <= used
+    # In a process that imported nothing else, so that no package has registered operations of its own.
+    program = f"import tensorflow as tf\nfor name in {sorted(used - functions)}: getattr(tf.raw_ops, name)"
+    subprocess.run([sys.executable, "-I", "-c", program], check=True, capture_output=True)
+    assert all(op_def_registry.get(name) for name in used - functions)
+    assert not {name for name in used if "PyFunc" in name}
+
+
+def test_no_part_waits_for_xla(weights, tmp_path, monkeypatch):
+    """Large models have parts that XLA compiles where it is there; servers do not have it."""
+    monkeypatch.setattr(passes, "FUSE_FROM", 0)
+    compiled = tf.function(DESCRIPTION.build()).get_concrete_function(tf.TensorSpec([1, 32, 64, 4]))
+    assert must_compile(compiled.graph.as_graph_def())
+    folder = export(ExportSettings(weights, tmp_path))
+    assert not must_compile(SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def)
+
+
+def must_compile(graph) -> list[str]:
+    """The parts of a graph that only XLA can run."""
+    functions = graph.library.function
+    nodes = [*graph.node, *(node for function in functions for node in function.node_def)]
+    return [str(part)[:80] for part in (*nodes, *functions) if part.attr["_XlaMustCompile"].b]
+
+
+def test_openvino_reads_it_and_agrees(exported, ids, images):
+    import openvino
+
+    # In float32: by itself it would compute in bfloat16 where the processor can.
+    model = openvino.Core().compile_model(str(exported), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    assert difference(model([ids])["images"], images) <= 1
+
+
+# --- the command
+
+
+def test_versions_count_up_and_the_loss_of_one_is_not_filled(tmp_path):
+    for name in ("1", "2", "10", "notes", ".11.5.part"):
+        (tmp_path / name).mkdir()
+    assert next_version(tmp_path) == tmp_path / "11"
+    (tmp_path / "2").rmdir()
+    assert next_version(tmp_path) == tmp_path / "11"
+    assert next_version(tmp_path / "notes") == tmp_path / "notes/1"
+
+
+@pytest.mark.slow
+def test_test_py_exports_what_the_module_does(call, weights, exported, tmp_path, layouts):  # noqa: F811
+    code, output, errors = call("test.py", "--weights", weights, "--export", "served", "--layouts", *layouts)
+    assert code == 0, errors
+    parameters = f"{DESCRIPTION.build().count_params():,}"
+    for words in ("served/1: ", "32x64", "2 image(s)", f"{parameters} parameters", "MB", "precision float32"):
+        assert words in output
+    files = {str(path.relative_to(exported)) for path in exported.rglob("*")}
+    assert {str(path.relative_to(tmp_path / "served/1")) for path in (tmp_path / "served/1").rglob("*")} == files
+    assert {"assets/classes.json", "assets/model_card.md", "model_card.md", str(WARMUP_FILE)} <= files
+    code, output, _ = call("test.py", "--weights", weights, "--export", "served", "--format", "jpg")
+    assert code == 0 and "served/2: " in output
+    assert sorted(path.name for path in (tmp_path / "served").iterdir()) == ["1", "2"]
+
+
+def test_a_failed_export_leaves_nothing(weights, tmp_path, monkeypatch):
+    def full(*_, **__):
+        assert [path.name for path in tmp_path.iterdir() if path.name.isdecimal()] == []  # nothing to load yet
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", full)
+    with pytest.raises(UserError, match=r"cannot write .*1: No space left"):
+        export(ExportSettings(weights, tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_changed_on_its_way_is_not_kept(weights, tmp_path, monkeypatch):
+    save = tf.saved_model.save
+
+    def spoiled(model, *arguments, **options):
+        for variable in model._trainable:
+            variable.assign(tf.zeros_like(variable))
+        save(model, *arguments, **options)
+        for variable in model._trainable:
+            variable.assign(tf.ones_like(variable))
+
+    monkeypatch.setattr(tf.saved_model, "save", spoiled)
+    with pytest.raises(UserError, match="the exported model's images differ by up to"):
+        export(ExportSettings(weights, tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--export", "file/served"], 1, "file/served"),
+        (["--export", "served", "--layouts", "nowhere.png"], 1, "no layout nowhere.png"),
+        (["--export", "served", "--weights", "nowhere.weights.h5"], 1, "no weights nowhere.weights.h5"),
+    ],
+)
+def test_mistakes_are_one_line(call, weights, tmp_path, arguments, code, words):  # noqa: F811
+    (tmp_path / "file").write_text("")
+    assert words in the_error(call("test.py", "--weights", weights, *arguments), code)
+    assert not (tmp_path / "served/1").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--help"], 0, "--store-in-precision"),
+        (["--store-in-precision"], 2, "--store-in-precision needs --precision bfloat16 or float16"),
+        (["--layouts", "nowhere.png"], 1, "no layout nowhere.png"),
+    ],
+)
+def test_help_and_mistakes_do_not_wait_for_tensorflow(tmp_path, arguments, code, words):
+    for name in ("tensorflow", "keras"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
+    result = subprocess.run(
+        [sys.executable, "-m", "crn_tf.export", *arguments], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+    )  # fmt: skip
+    assert result.returncode == code and words in result.stdout + result.stderr
+    assert "imported" not in result.stderr and "Traceback" not in result.stderr
+    assert not (tmp_path / "exported").exists()
+
+
+def test_without_the_serving_api_the_lack_of_warmup_is_said(weights, tmp_path, monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    version = export(ExportSettings(weights, tmp_path))
+    assert not (version / WARMUP_FILE).exists()
+    assert "no warm-up requests" in capfd.readouterr().out and (version / "saved_model.pb").exists()
+
+
+def test_every_warmup_record_replays(exported, loaded):
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    seen = []
+    for record in tf.data.TFRecordDataset(str(exported / WARMUP_FILE)).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        inputs = {name: tf.constant(tf.make_ndarray(tensor)) for name, tensor in request.inputs.items()}
+        (answer,) = loaded[request.model_spec.signature_name](**inputs).values()
+        assert answer.shape[:2] == (1, 2)
+        seen.append(request.model_spec.signature_name)
+    assert sorted(seen) == sorted(loaded)
+    assert (exported / WARMUP_FILE).stat().st_size < 20_000  # the soft layout is not written out
+
+
+def test_the_assets_tell_the_classes(exported):
+    told = json.loads((exported / "assets/classes.json").read_text())
+    assert (told["height"], told["width"], told["images_per_layout"]) == (32, 64, 2)
+    assert told["classes"][1] == {"id": 1, "name": "road", "color": [128, 64, 128], "png_id": 1}
+    assert told["classes"][3] == {"id": 3, "name": "void", "color": [0, 0, 0], "png_id": 9}
+    card = (exported / "model_card.md").read_text()
+    assert card == (exported / "assets/model_card.md").read_text()
+    for words in ("32x64", "| 2 | car | 0, 0, 142 | 2 |", "without its run folder", "licence was not stated"):
+        assert words in card
+
+
+@pytest.mark.slow
+def test_the_card_of_a_run_tells_its_training(call, tmp_path):  # noqa: F811
+    code, _, errors = call("train.py", "--demo", "--size", "16x32", "--steps", 12, "--width", 0.02, "--out", "run")
+    assert code == 0, errors
+    for source in ("run", "run/generator.weights.h5"):
+        code, _, errors = call("test.py", "--weights", source, "--export", "served")
+        assert code == 0, errors
+    for version in ("1", "2"):
+        card = (tmp_path / "served" / version / "model_card.md").read_text()
+        for words in ("steps 12", "lr 0.0005", "The built-in toy streets.", "(MIT)", "| step | training loss |"):
+            assert words in card
+        rows = [line for line in card.splitlines() if line.startswith("| 12 |")]
+        assert len(rows) == 1 and float(rows[0].split("|")[3]) > 0  # the last validation loss
+    assert str(tmp_path) not in card
+
+
+def test_a_release_checkpoint_is_exported_with_its_datas_licence(release_checkpoint, tmp_path):  # noqa: F811
+    version = export(ExportSettings(release_checkpoint, tmp_path / "served"))
+    model = tf.saved_model.load(str(version)).signatures["serving_default"]
+    generator, description = load_generator(release_checkpoint)
+    layouts = patchworks(description)
+    assert difference(model(layouts=layouts)["images"].numpy(), Synthesizer(generator)(layouts)) <= 1
+    card = (version / "model_card.md").read_text()
+    for words in ("The 2017 release's model", "Licence: Cityscapes: for research", "| 13 | car | 0, 0, 142 | 26 |"):
+        assert words in card
+
+
+# --- precision, formats
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_lower_precision_computes_and_stores_what_it_says(weights, tmp_path, capfd, precision, ids, images):
+    wide = export(ExportSettings(weights, tmp_path, precision=precision))
+    output = capfd.readouterr().out
+    assert types_of_convolutions(wide) == {"projection": {"float32"}, "module": {precision}}
+    told = float(output.partition("mean absolute difference ")[2].split()[0])
+    generator = DESCRIPTION.build()
+    generator.load_weights(weights)
+    answers = {}
+    for folder in (wide, export(ExportSettings(weights, tmp_path, precision=precision, store_in_precision=True))):
+        model = tf.saved_model.load(str(folder)).signatures["serving_default"]
+        answers[folder.name] = [model(layouts=tf.constant(x))["images"].numpy() for x in (ids, patchworks(DESCRIPTION))]
+        assert keras.config.dtype_policy().name == "float32"
+    output = capfd.readouterr().out
+    for a, b in zip(*answers.values(), strict=True):
+        np.testing.assert_array_equal(a, b)  # kernels are rounded to the precision either way
+    measured = np.abs(answers["1"][1].astype(int) - Synthesizer(generator)(patchworks(DESCRIPTION))).mean()
+    assert told == pytest.approx(measured, rel=0.2) and 0 < told < 3
+    assert 0 < np.abs(answers["1"][0].astype(int) - images).mean() < 3
+    kernels = [v for v in generator.variables if len(v.shape) == 4 and not v.path.startswith("projection_")]
+    saved = 2 * sum(v.numpy().size for v in kernels)
+    sizes = [(tmp_path / v / "variables/variables.data-00000-of-00001").stat().st_size for v in ("1", "2")]
+    assert abs(sizes[0] - sizes[1] - saved) < 100
+    assert f"kernels stored in {precision}" in output and "in float32" in output
+
+
+def types_of_convolutions(folder: Path) -> dict[str, set[str]]:
+    """Of the projection, and of the others."""
+    graph = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
+    types = {"projection": set(), "module": set()}
+    for node in (node for function in graph.library.function for node in function.node_def if node.op == "Conv2D"):
+        types["projection" if "projection" in node.name else "module"].add(tf.as_dtype(node.attr["T"].type).name)
+    return types
+
+
+def test_jpegs_are_close_to_the_images_and_a_licence_can_be_stated(weights, tmp_path, layouts, images):
+    folder = export(ExportSettings(weights, tmp_path, format="jpg", data_licence="CC BY 4.0"))
+    assert "Licence: CC BY 4.0" in (folder / "model_card.md").read_text()
+    signature = tf.saved_model.load(str(folder)).signatures["layout_png"]
+    encoded = signature(layout_bytes=tf.constant([path.read_bytes() for path in layouts]))["image_bytes"].numpy()
+    assert all(Image.open(io.BytesIO(file)).format == "JPEG" for file in encoded.ravel())
+    assert np.abs(decoded(encoded).astype(int) - images).mean() < 6
+
+
+@pytest.mark.slow
+def test_onnx_agrees(weights, tmp_path, ids, images):
+    import onnxruntime
+
+    folder = export(ExportSettings(weights, tmp_path, onnx=True))
+    session = onnxruntime.InferenceSession(folder / "crn.onnx")
+    (found,) = session.run(None, {"layouts": ids})
+    assert difference(found, images) <= 1
+
+
+def test_onnx_without_its_converter_is_explained(weights, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(UserError, match=r"--onnx needs tf2onnx: pip install -r requirements-serving.txt"):
+        export(ExportSettings(weights, tmp_path, onnx=True))
+    assert list(tmp_path.iterdir()) == []

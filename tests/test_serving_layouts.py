@@ -1,0 +1,184 @@
+"""PNG layouts read inside a graph: as LayoutReader reads files, whatever kind of PNG, whatever size."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from crn_tf.images import resize
+from crn_tf.layouts import CITYSCAPES, ClassTable, LayoutReader
+from crn_tf.serving_layouts import MAX_PIXELS, PngLayoutDecoder, resize_nearest
+
+OWN = ClassTable(("a", "b", "c"), ((255, 0, 0), (0, 255, 0), (0, 0, 255)), ids=(0, 2, 3), void_ids=(1,))
+SIZE = (16, 32)
+RANDOM = np.random.default_rng(0)
+
+
+def png(pixels, mode=None, palette=None, **options) -> bytes:
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.asarray(pixels))
+    if palette is not None:
+        image.putpalette(list(np.asarray(palette, np.uint8).ravel()))
+    file = io.BytesIO()
+    (image.convert(mode) if mode else image).save(file, "PNG", **options)
+    return file.getvalue()
+
+
+def ids(choices, size=(19, 45), kind=np.uint8):
+    return np.array(choices, kind)[RANDOM.integers(0, len(choices), size)]
+
+
+def colors(table, size=(19, 45), others=((9, 9, 9),)):
+    return np.array([*table.palette, *table.void_colors, *others], np.uint8)[
+        RANDOM.integers(0, len(table.palette) + len(table.void_colors) + len(others), size)
+    ]
+
+
+@pytest.fixture(scope="module")
+def decode():
+    """Decodes a batch of PNGs with a class table, in a graph: -> layouts, problems."""
+    functions = {}
+
+    def run(table: ClassTable, pngs: list[bytes]) -> tuple[np.ndarray, list[str]]:
+        if table.names not in functions:
+            decoder = PngLayoutDecoder(table, SIZE)
+            functions[table.names] = tf.function(decoder.decode, input_signature=[tf.TensorSpec([None], tf.string)])
+        layouts, problems = functions[table.names](tf.constant(pngs))
+        return layouts.numpy(), [problem.decode() for problem in problems.numpy()]
+
+    return run
+
+
+def opaque_palette_of_16_entries():
+    entries = RANDOM.permutation(256)[:16, None].repeat(3, 1)  # no colours of any class
+    entries[[2, 5, 7]] = OWN.palette
+    return entries
+
+
+KINDS = {
+    "grey": lambda: (OWN, png(ids([0, 1, 2, 3]))),
+    "labelIds": lambda: (CITYSCAPES, png(ids(np.arange(256)))),
+    "16 bits": lambda: (OWN, png(ids([0, 1, 2, 3], kind=np.uint16))),
+    "16 bits, of Cityscapes": lambda: (CITYSCAPES, png(ids([0, 7, 8, 33, 300, 65535], kind=np.uint16))),
+    "1 bit": lambda: (OWN, png(ids([0, 1]) * 255, "1")),
+    "grey with opacity": lambda: (OWN, png(ids([0, 1, 2, 3]), "LA")),
+    "colours": lambda: (OWN, png(colors(OWN))),
+    "colours of Cityscapes": lambda: (CITYSCAPES, png(colors(CITYSCAPES))),
+    "colours with opacity": lambda: (OWN, png(colors(OWN), "RGBA")),
+    "palette of the classes": lambda: (OWN, png(ids([2, 5, 7, 1]), palette=opaque_palette_of_16_entries())),
+    "palette of the classes, 2 bits": lambda: (OWN, png(ids([0, 1, 2, 3]), palette=(*OWN.palette, (0, 0, 0)))),
+    "palette of other colours": lambda: (OWN, png(ids([0, 1, 2, 3]), palette=RANDOM.integers(1, 250, (256, 3)))),
+    "palette of equal colours": lambda: (OWN, png(ids([0, 1, 2, 3]), palette=np.full((4, 3), 77))),
+    "palette mostly of other colours": lambda: (
+        OWN,
+        png(ids([0, 0, 2, 2, 2, 3]), palette=((255, 0, 0), (0, 0, 0), (1, 2, 3), (4, 5, 6))),
+    ),
+    "opaque palette with opacity": lambda: (
+        OWN,
+        png(ids([0, 2]), palette=(*OWN.palette, (0, 0, 0)), transparency=b"\xff\x00\xff"),
+    ),
+    "with text before the pixels": lambda: (
+        OWN,
+        png(ids([0, 1, 2]), palette=OWN.palette, pnginfo=text_chunks(), dpi=(72, 72)),
+    ),
+    "a palette larger than the layout": lambda: (OWN, png(ids([0, 1, 2]), palette=RANDOM.integers(0, 256, (256, 3)))),
+    "of the model's size": lambda: (OWN, png(colors(OWN, SIZE))),
+    "one pixel": lambda: (OWN, png(ids([3], (1, 1)))),
+    "large": lambda: (OWN, png(colors(OWN, (700, 333)))),
+}
+
+
+def text_chunks():
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_text("Comment", "PLTE IDAT tRNS " * 40)
+    return info
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_png_is_read_as_test_py_reads_it(kind, decode, tmp_path):
+    table, file = KINDS[kind]()
+    (tmp_path / "layout.png").write_bytes(file)
+    expected = LayoutReader(table).read(tmp_path / "layout.png", SIZE)
+    layouts, problems = decode(table, [file])
+    assert problems == [""]
+    np.testing.assert_array_equal(layouts[0], expected)
+    assert len(np.unique(expected)) > 1 or kind == "one pixel"
+
+
+def test_the_releases_and_cityscapes_own_layouts(decode, shared):
+    release = sorted((shared / "data/release").glob("*/Label256Full/*.png"))
+    official = sorted((shared / "data/cityscapes_sample/gtFine").glob("*/*/*_labelIds.png"))[:1]
+    files = [*release, *official]
+    assert len(files) >= 3
+    layouts, problems = decode(CITYSCAPES, [file.read_bytes() for file in files])
+    assert set(problems) == {""}
+    for layout, file in zip(layouts, files, strict=True):
+        np.testing.assert_array_equal(layout, LayoutReader(CITYSCAPES).read(file, SIZE), err_msg=str(file))
+
+
+def test_ids_without_a_meaning_become_void(decode):
+    """Where test.py stops and says so, a server goes on."""
+    layouts, problems = decode(OWN, [png(np.full((4, 4), 200, np.uint8)), png(np.full((4, 4), 5000, np.uint16))])
+    assert problems == ["", ""] and (layouts == OWN.void).all()
+
+
+def header(width, height, depth=8, kind=0) -> bytes:
+    content = b"IHDR" + struct.pack(">2I5B", width, height, depth, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + content + struct.pack(">I", zlib.crc32(content))
+
+
+GOOD = png(ids([0, 2, 3]))
+PALETTE = png(ids([0, 1, 2]), palette=RANDOM.integers(0, 256, (256, 3)))
+CLEAR = np.dstack([colors(OWN), np.full((19, 45), 255, np.uint8)])
+CLEAR[3, 4, 3] = 254
+
+
+def flipped(file: bytes, place: int) -> bytes:
+    return file[:place] + bytes([file[place] ^ 1]) + file[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        (b"", "is empty; expected a PNG of class ids (grey) or of palette colours"),
+        (b"hello", "is not a PNG; expected"),
+        (b"\xff\xd8\xff\xe0" + b"x" * 99, "is a JPEG, which blurs class ids and colours"),
+        (b"iVBORw0KGgoAAAANSUhEUgAA" * 9, "is base64 text; expected bytes"),
+        (GOOD[:20], "is a damaged or truncated PNG"),
+        (GOOD[:34], "is a damaged or truncated PNG"),
+        (GOOD[: len(GOOD) // 2], "is a damaged or truncated PNG"),
+        (flipped(GOOD, len(GOOD) // 2), "is a damaged or truncated PNG"),
+        (flipped(GOOD, 30), "is a damaged or truncated PNG"),  # the header's checksum
+        (flipped(PALETTE, 30), "is a damaged or truncated PNG"),
+        *[(PALETTE[:end], "is a damaged or truncated PNG") for end in (36, 44, 100, 805, 830, len(PALETTE) - 30)],
+        (flipped(PALETTE, 33), "is a damaged or truncated PNG"),  # a chunk of 2**24 bytes
+        (header(1 << 13, MAX_PIXELS // (1 << 13) + 1) + GOOD[33:], "is 2049x8192 (height x width); expected at most"),
+        (header(0xFFFFFFFF, 0xFFFFFFFF) + GOOD[33:], "is 4294967295x4294967295 (height x width)"),
+        (header(0, 5) + GOOD[33:], "is 5x0 (height x width); expected at most 16,777,216 pixels, and at least one"),
+        (header(4000, 4000) + GOOD[33:], "is a damaged or truncated PNG"),  # less data than the header says
+        (header(45, 19, depth=3) + GOOD[33:], "is a damaged or truncated PNG"),
+        (header(45, 19, kind=5) + GOOD[33:], "is a damaged or truncated PNG"),
+        (png(CLEAR), "has transparent pixels; expected an opaque PNG"),
+        (png(CLEAR, "LA"), "has transparent pixels"),
+        (png(ids([0, 1]), palette=OWN.palette, transparency=b"\xff\x00"), "has transparent pixels"),
+    ],
+)
+def test_a_bad_item_is_described_and_leaves_the_others_alone(decode, file, words):
+    layouts, problems = decode(OWN, [GOOD, file, GOOD])
+    assert problems[0] == problems[2] == "" and words in problems[1]
+    np.testing.assert_array_equal(layouts[0], layouts[2])
+
+
+@pytest.mark.parametrize("target", [(16, 32), (24, 12), (7, 96)])
+def test_nearest_neighbour_chooses_pillows_pixels(target):
+    numbers = np.arange(97 * 130, dtype=np.int32).reshape(97, 130)
+    resized = tf.function(lambda x: resize_nearest(x, target, axis=0))
+    for height, width in ((1, 1), (3, 5), (16, 32), (33, 21), (64, 128), (97, 130), (50, 75), (96, 30)):
+        part = numbers[:height, :width]
+        expected = np.asarray(resize(Image.fromarray(part), target, "resize", Image.Resampling.NEAREST))
+        np.testing.assert_array_equal(resized(part), expected)
