@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -231,7 +232,7 @@ class RunFolder:
         if not folder.is_dir():
             with written_aside(folder, durable=True) as temporary:
                 temporary.mkdir()
-                write_variables(temporary / _STATE, variables)
+                write_variables(temporary / _STATE, variables, shown=folder)
         for old in self.checkpoints()[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old, ignore_errors=True)
         return folder
@@ -334,8 +335,13 @@ def named(generator: keras.Model, optimizer: keras.optimizers.Optimizer | None =
     return variables
 
 
-def write_variables(prefix: Path, variables: dict[str, keras.Variable]) -> None:
+def write_variables(prefix: Path, variables: dict[str, keras.Variable], shown: Path | None = None) -> None:
     """Write variables in TensorFlow's checkpoint format, under the given names.
+
+    Args:
+        prefix: The files without their endings.
+        variables: By name.
+        shown: What a message calls the checkpoint; its folder if not given.
 
     Raises:
         UserError: They cannot be written.
@@ -346,7 +352,7 @@ def write_variables(prefix: Path, variables: dict[str, keras.Variable]) -> None:
             prefix=str(prefix), tensor_names=list(variables), shape_and_slices=[""] * len(values), tensors=values
         )
     except tf.errors.OpError as error:
-        raise UserError(f"cannot write the checkpoint {prefix.parent}: {first_line(error)}") from error
+        raise UserError(f"cannot write the checkpoint {shown or prefix.parent}: {system_error(error)}") from error
 
 
 def read_variables(prefix: Path, variables: dict[str, keras.Variable]) -> None:
@@ -385,6 +391,16 @@ def reading(path: Path) -> Iterator[None]:
         raise DamagedCheckpointError(f"cannot read the checkpoint {path}: {first_line(error)}") from error
 
 
+def system_error(error: Exception) -> str:
+    """What the operating system said, from what TensorFlow or HDF5 make of it."""
+    text = str(getattr(error, "message", None) or error)
+    found = re.search(r"error message = '([^']+)'|; ([^;\n]+?)(?: \[Op:.*)?$", text)
+    if found:
+        return found[1] or found[2]
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else first_line(error)
+
+
 def first_line(error: Exception) -> str:
     """What a library says, without the rest of its story."""
     return str(getattr(error, "message", None) or error).splitlines()[0]
@@ -404,5 +420,7 @@ def save_weights(path: str | Path, generator: keras.Model, description: ModelDes
             with h5py.File(keras_file, "r+") as file:
                 file.attrs[DESCRIPTION_ATTRIBUTE] = description.to_json()
             os.replace(keras_file, temporary)
+        except (OSError, RuntimeError) as error:  # which one, by whether HDF5 wrote or closed
+            raise UserError(f"cannot write {path}: {system_error(error)}") from error
         finally:
             keras_file.unlink(missing_ok=True)

@@ -45,7 +45,8 @@ def written_aside(path: Path, durable: bool = False) -> Iterator[Path]:
         if durable:
             synchronize(path.parent)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        # Not strerror: libraries put whole stories there.
+        raise UserError(f"cannot write {path}: {os.strerror(error.errno) if error.errno else error}") from error
     finally:
         with suppress(OSError):  # its folder is a file, its name too long: it never was there
             if temporary.is_dir():

@@ -1,5 +1,6 @@
 """A training run: epochs with a progress bar, validation, TensorBoard, sample sheets and checkpoints."""
 
+import dataclasses
 import math
 import signal
 import sys
@@ -14,7 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from crn_tf import sheets
-from crn_tf.checkpoints import ModelDescription, RunFolder, save_weights
+from crn_tf.checkpoints import ModelDescription, RunFolder, save_weights, system_error
 from crn_tf.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
 from crn_tf.errors import UserError
 from crn_tf.images import read_image, write_image
@@ -78,6 +79,8 @@ class TrainingRun:
         weights = find_loss_weights(settings.loss_weights)
         recompute, why = choose_recomputation(settings.remat, generator, perceiver, settings.batch)
         print(why)
+        # Kept, because a run that goes on with the other choice would differ by rounding.
+        self.settings = dataclasses.replace(settings, remat="on" if recompute else "off")
         self.trainer = Trainer(
             generator, perceiver, settings.loss, weights, settings.lr, settings.trained_heights, recompute
         )
@@ -147,9 +150,9 @@ class TrainingRun:
     def _run(self) -> bool:
         complete = True
         self.folder.prepare(self.settings.to_json(), self.description, self.pipeline.data)
-        self._logs = tf.summary.create_file_writer(str(self.folder.logs))
         with self._stopping_between_steps():
             try:
+                self._open_logs()
                 if self.step == 0:
                     self._calibrate()
                     self._show_epoch(0, None)
@@ -171,8 +174,25 @@ class TrainingRun:
             self._save()
             save_weights(self.folder.weights, self.trainer.generator, self.description)
             self._write_stages()
+            with self._writing_logs():
+                self._logs.flush()
         self._logs.close()
         return complete and self.step >= self.last_step
+
+    def _open_logs(self) -> None:
+        try:
+            self._logs = tf.summary.create_file_writer(str(self.folder.logs))
+        except tf.errors.OpError as error:
+            raise UserError(f"cannot write {self.folder.logs}: {system_error(error)}") from error
+
+    @contextmanager
+    def _writing_logs(self) -> Iterator[None]:
+        """TensorBoard's summaries go to the run folder; a full disk is one line."""
+        try:
+            with self._logs.as_default():
+                yield
+        except tf.errors.OpError as error:
+            raise UserError(f"cannot write {self.folder.logs}: {system_error(error)}") from error
 
     def _run_epoch(self) -> None:
         """Train to the end of the current epoch, from wherever in it the run stands."""
@@ -237,7 +257,7 @@ class TrainingRun:
         """Log the loss weights, and write them as a file that --loss-weights takes."""
         weights = dict(zip(TAP_NAMES, self.trainer.loss_weights.numpy().tolist(), strict=True))
         write_loss_weights(self.folder.loss_weights, tuple(weights.values()))
-        with self._logs.as_default():
+        with self._writing_logs():
             for name, weight in weights.items():
                 tf.summary.scalar(f"loss_weights/{name}", weight, self.step)
         tqdm.write(f"loss weights {when}: " + ", ".join(f"{name} {weight:.4g}" for name, weight in weights.items()))
@@ -343,7 +363,7 @@ class TrainingRun:
         path = self._sheet(epoch)
         texts.append(str(path))
         write_image(path, sheet)
-        with self._logs.as_default():
+        with self._writing_logs():
             tf.summary.image("samples", sheet[None], self.step)
         tqdm.write(f"epoch {epoch}, step {self.step}: {', '.join(texts)}")
         self._warn(self.pipeline.data.warning(), self.validation.data.warning() if self.validation else None)
@@ -419,6 +439,6 @@ class TrainingRun:
             scalars["peak_memory_gb"] = peak_memory_gb()
             if self.trainer.loss_scale is not None:
                 scalars["loss_scale"] = float(self.trainer.loss_scale.numpy())
-        with self._logs.as_default():
+        with self._writing_logs():
             for name, value in scalars.items():
                 tf.summary.scalar(f"{part}/{name}", value, self.step)

@@ -62,7 +62,8 @@ def test_a_run_folder_holds_settings_logs_sheets_checkpoints_and_weights(setting
     before = run.trainer.generator.get_weights()
     assert run.run()
     folder = run.folder
-    assert TrainSettings.read(folder.settings) == dataclasses.replace(settings, data=settings.data.resolve())
+    saved = dataclasses.replace(settings, data=settings.data.resolve(), remat="off")  # chosen
+    assert TrainSettings.read(folder.settings) == saved
     assert [path.name for path in folder.checkpoints()] == ["step_00000010"]
     assert sorted(path.name for path in folder.samples.iterdir()) == [f"epoch_000{n}.png" for n in range(3)]
     with Image.open(folder.samples / "epoch_0002.png") as sheet:
@@ -98,7 +99,7 @@ def test_a_continued_run_ends_as_an_uninterrupted_one(settings, tmp_path):
     assert continued.folder.best_weights.read_bytes() and same_best(whole.folder, continued.folder)
 
 
-@pytest.mark.parametrize("interrupted", [3, 5])  # in the middle of the epoch that is measured, and at its end
+@pytest.mark.parametrize("interrupted", [5, 6])  # in the middle of the epoch that is measured, and at its end
 def test_with_mirroring_rebalancing_and_batches_too(settings, tmp_path, interrupted):
     settings = dataclasses.replace(settings, batch=2, epochs=4, rebalance_epoch=2, loss="best-per-class")
     whole = start(settings, tmp_path / "whole")
