@@ -14,7 +14,7 @@ from pathlib import Path
 import tyro
 
 from crn_tf.datasets import EXPECTED_FORMS
-from crn_tf.errors import UsageError, UserError, run_command
+from crn_tf.errors import RESTART, STOPPED, UsageError, UserError, run_command
 from crn_tf.quiet import start_tensorflow
 from crn_tf.settings import DEMO, FIXED_AT_START, TrainSettings
 from crn_tf.vgg_weights import find_weights
@@ -49,7 +49,9 @@ def main() -> int:
     print(f"{'done' if complete else 'stopped'} at step {run.step}: {folder.stages}")
     if not complete:
         print(f"go on with: python train.py --resume --out {folder.path}")
-    return 0 if complete else 130
+    if complete:
+        return 0
+    return RESTART if run.preempted else STOPPED
 
 
 def parse(arguments: list[str]) -> tuple[TrainSettings, Path]:
@@ -69,9 +71,18 @@ def parse(arguments: list[str]) -> tuple[TrainSettings, Path]:
         return settings, Path("runs") / f"{name}-{settings.size}-{time.strftime('%Y%m%d-%H%M%S')}"
     if any(settings.out.glob("checkpoints/step_*")):
         raise UsageError(f"{settings.out} is a run already: go on with --resume, or choose another --out")
-    if settings.out.is_dir() and any(settings.out.iterdir()) and not (settings.out / "settings.json").exists():
+    if (
+        settings.out.is_dir()
+        and not (settings.out / "settings.json").exists()
+        and any(map(_foreign, settings.out.iterdir()))
+    ):
         raise UsageError(f"{settings.out} has other files in it: choose a new folder for --out")
     return settings, settings.out
+
+
+def _foreign(path: Path) -> bool:
+    """Whether a file in a folder is none that a run may have left which was killed as it began."""
+    return path.name != "lock" and not path.name.endswith(".part")
 
 
 def resume(given: TrainSettings, arguments: list[str]) -> tuple[TrainSettings, Path]:

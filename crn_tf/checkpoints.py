@@ -4,14 +4,18 @@ A checkpoint is a folder with TensorFlow's name-based format (the 2017 release's
 generator and the optimizer; a weights file is Keras' .weights.h5 with the description inside.
 """
 
+import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import h5py
 import keras
@@ -20,15 +24,27 @@ import tensorflow as tf
 from crn_tf.checkpoint_index import check_index
 from crn_tf.datasets import DataSet
 from crn_tf.errors import UserError
-from crn_tf.files import parse_json, read_json, read_small_text, write_text, written_aside
+from crn_tf.files import (
+    make_folder,
+    parse_json,
+    read_json,
+    read_small_text,
+    remove_unfinished,
+    write_text,
+    written_aside,
+)
 from crn_tf.generator import MODULE_WIDTHS, build_generator, module_heights
 from crn_tf.layouts import ClassTable
 
-KEPT_CHECKPOINTS = 2
+KEPT_CHECKPOINTS = 3  # two to fall back on, if the newest is damaged
 WEIGHTS_NAME = "generator.weights.h5"
 _STATE = "state"  # prefix of the files in a checkpoint's folder
 _LARGEST_COUNT = 1 << 16  # of rows, columns or images in a description that is believed
 DESCRIPTION_ATTRIBUTE = "crn_model"  # of a weights file: the description as JSON
+
+
+class DamagedCheckpointError(UserError):
+    """A checkpoint's files are missing, cut short or altered. (One of another model is whole.)"""
 
 
 @dataclass(frozen=True)
@@ -121,7 +137,45 @@ class RunFolder:
         self.loss_weights = path / "loss_weights.json"
         self.stages = path / "stages.png"
         self.weights = path / WEIGHTS_NAME
+        self.best_weights = path / "best.weights.h5"
+        self._best = path / "best.json"
         self._data = path / "data.json"
+        self._lock: BinaryIO | None = None
+
+    def lock(self) -> None:
+        """Keep other processes from training in this folder, until `unlock` or this process ends, however it does.
+
+        Removes what a process that was killed left half-written.
+
+        Raises:
+            UserError: Another process has it, or the folder cannot be written.
+        """
+        if self._lock:
+            return
+        path = make_folder(self.path) / "lock"
+        try:
+            file = open(path, "ab")  # noqa: SIM115 (open as long as it is locked)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another process is training in {self.path}: wait for its end, or choose another --out"
+            ) from error
+        except OSError as error:
+            print(
+                f"warning: {path} cannot be locked ({error.strerror}): train here in one process only", file=sys.stderr
+            )
+        self._lock = file
+        for folder in (self.path, self.path / "checkpoints", self.samples):
+            remove_unfinished(folder)
+
+    def unlock(self) -> None:
+        """Let other processes train here."""
+        if self._lock:
+            self._lock.close()
+            self._lock = None
 
     def prepare(self, settings: str, description: ModelDescription, data: DataSet) -> None:
         """Write what the run is: its settings, its model, and which pairs it trains on.
@@ -129,9 +183,9 @@ class RunFolder:
         Raises:
             UserError: The folder cannot be written.
         """
+        write_text(self.settings, settings)  # first: settings are how a started run is found
         write_text(self.model, description.to_json())
         write_text(self._data, json.dumps(_contents(data)) + "\n")
-        write_text(self.settings, settings)  # last: settings are how a started run is found
 
     def check_data(self, data: DataSet) -> None:
         """Compare a data set with the one the run was started with.
@@ -169,45 +223,89 @@ class RunFolder:
             raise UserError(f"cannot read the model description {self.model}: {error}") from error
 
     def save(self, step: int, variables: dict[str, keras.Variable]) -> Path:
-        """Save a checkpoint, then remove all but the last few.
+        """Save a checkpoint and, once it is safely on the disk, remove all but the last few.
 
         Raises:
             UserError: It cannot be written; the earlier checkpoints are still there.
         """
         folder = self.path / "checkpoints" / f"step_{step:08d}"
         if not folder.is_dir():
-            with written_aside(folder) as temporary:
+            with written_aside(folder, durable=True) as temporary:
                 temporary.mkdir()
-                write_variables(temporary / _STATE, variables)
+                write_variables(temporary / _STATE, variables, shown=folder)
         for old in self.checkpoints()[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old, ignore_errors=True)
         return folder
 
     def stored_bytes(self) -> int:
-        """The size of the newest checkpoint's files.
+        """The size of a checkpoint's files; of the largest, as others may be cut short.
 
         Raises:
             UserError: There is no checkpoint.
         """
         if not self.checkpoints():
             raise UserError(f"no checkpoint in {self.path / 'checkpoints'}: there is nothing to go on from")
-        return sum(path.stat().st_size for path in self.checkpoints()[-1].glob("*") if path.is_file())
+        sizes = [[path.stat().st_size for path in folder.glob("*") if path.is_file()] for folder in self.checkpoints()]
+        return max(map(sum, sizes))
 
     def restore(self, variables: dict[str, keras.Variable]) -> int:
-        """Load the newest checkpoint and return its step.
+        """Load the newest checkpoint that is whole, with a warning for each that is not, and return its step.
+
+        If this process has locked the folder, damaged ones are renamed, so that training can come to their step again.
 
         Raises:
-            UserError: There is none, it is damaged, or it does not fit the variables.
+            UserError: There is none, all are damaged, or it does not fit the variables.
         """
         if not self.checkpoints():
             raise UserError(f"no checkpoint in {self.path / 'checkpoints'}: there is nothing to go on from")
         *older, newest = self.checkpoints()
-        try:
-            read_variables(newest / _STATE, variables)
-        except UserError as error:
-            advice = f"; if it is damaged, remove it to go on from {older[-1].name}" if older else ""
-            raise UserError(f"{error}{advice}") from error
-        return int(newest.name.removeprefix("step_"))
+        damaged = []
+        for folder in (newest, *reversed(older)):
+            try:
+                read_variables(folder / _STATE, variables)
+            except DamagedCheckpointError as error:
+                damaged.append((folder, error))
+                continue
+            self._warn_of_damage(damaged, folder)
+            return int(folder.name.removeprefix("step_"))
+        others = f"; the {len(older)} before it are damaged too" if older else ""
+        raise DamagedCheckpointError(f"{damaged[0][1]}{others}")
+
+    def _warn_of_damage(self, damaged: list[tuple[Path, DamagedCheckpointError]], used: Path) -> None:
+        for folder, error in damaged:
+            renamed = ""
+            if self._lock:
+                aside = folder.with_name(f"damaged_{folder.name}")
+                shutil.rmtree(aside, ignore_errors=True)
+                with suppress(OSError):  # it then stays, and is met again
+                    folder.rename(aside)
+                    renamed = f"; the damaged one is now {aside.name}"
+            print(f"warning: {error}; going on from {used.name} instead{renamed}", file=sys.stderr)
+
+    def save_if_best(self, generator: keras.Model, description: ModelDescription, measured: dict[str, Any]) -> bool:
+        """Keep a generator as the best one, if its validation loss is the lowest yet.
+
+        Args:
+            generator: The generator.
+            description: Its description.
+            measured: JSON values: "validation_loss", "step", and whatever has to be equal for losses to be comparable,
+                such as the loss weights. Where that differs from the kept one's, the new one counts as better.
+
+        Returns:
+            Whether it was kept.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        comparable = measured.keys() - {"validation_loss", "step"}
+        with suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
+            best = read_json(self._best)
+            same = self.best_weights.exists() and all(best[name] == measured[name] for name in comparable)
+            if same and best["validation_loss"] <= measured["validation_loss"]:
+                return False
+        save_weights(self.best_weights, generator, description)
+        write_text(self._best, json.dumps(measured, indent=1) + "\n")
+        return True
 
 
 def _contents(data: DataSet) -> dict:
@@ -237,8 +335,13 @@ def named(generator: keras.Model, optimizer: keras.optimizers.Optimizer | None =
     return variables
 
 
-def write_variables(prefix: Path, variables: dict[str, keras.Variable]) -> None:
+def write_variables(prefix: Path, variables: dict[str, keras.Variable], shown: Path | None = None) -> None:
     """Write variables in TensorFlow's checkpoint format, under the given names.
+
+    Args:
+        prefix: The files without their endings.
+        variables: By name.
+        shown: What a message calls the checkpoint; its folder if not given.
 
     Raises:
         UserError: They cannot be written.
@@ -249,16 +352,20 @@ def write_variables(prefix: Path, variables: dict[str, keras.Variable]) -> None:
             prefix=str(prefix), tensor_names=list(variables), shape_and_slices=[""] * len(values), tensors=values
         )
     except tf.errors.OpError as error:
-        raise UserError(f"cannot write the checkpoint {prefix.parent}: {first_line(error)}") from error
+        raise UserError(f"cannot write the checkpoint {shown or prefix.parent}: {system_error(error)}") from error
 
 
 def read_variables(prefix: Path, variables: dict[str, keras.Variable]) -> None:
     """Set variables from a file that `write_variables` made.
 
     Raises:
-        UserError: The file is missing or damaged, or a variable is missing or of another shape.
+        DamagedCheckpointError: The file is missing or damaged.
+        UserError: A variable is missing or of another shape.
     """
-    check_index(prefix, prefix.parent)
+    try:
+        check_index(prefix, prefix.parent)
+    except UserError as error:
+        raise DamagedCheckpointError(str(error)) from error
     with reading(prefix.parent):
         reader = tf.train.load_checkpoint(str(prefix))
         shapes = reader.get_variable_to_shape_map()
@@ -276,12 +383,22 @@ def reading(path: Path) -> Iterator[None]:
     """Turn what TensorFlow raises for a missing or damaged checkpoint into one line.
 
     Raises:
-        UserError: Reading failed.
+        DamagedCheckpointError: Reading failed.
     """
     try:
         yield
     except (tf.errors.OpError, ValueError, RuntimeError, LookupError) as error:  # by the reader's status code
-        raise UserError(f"cannot read the checkpoint {path}: {first_line(error)}") from error
+        raise DamagedCheckpointError(f"cannot read the checkpoint {path}: {first_line(error)}") from error
+
+
+def system_error(error: Exception) -> str:
+    """What the operating system said, from what TensorFlow or HDF5 make of it."""
+    text = str(getattr(error, "message", None) or error)
+    found = re.search(r"error message = '([^']+)'|; ([^;\n]+?)(?: \[Op:.*)?$", text)
+    if found:
+        return found[1] or found[2]
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else first_line(error)
 
 
 def first_line(error: Exception) -> str:
@@ -295,7 +412,7 @@ def save_weights(path: str | Path, generator: keras.Model, description: ModelDes
     Raises:
         UserError: It cannot be written.
     """
-    with written_aside(Path(path)) as temporary:
+    with written_aside(Path(path), durable=True) as temporary:
         # Keras insists on the suffix.
         keras_file = temporary.with_name(temporary.name + ".weights.h5")
         try:
@@ -303,5 +420,7 @@ def save_weights(path: str | Path, generator: keras.Model, description: ModelDes
             with h5py.File(keras_file, "r+") as file:
                 file.attrs[DESCRIPTION_ATTRIBUTE] = description.to_json()
             os.replace(keras_file, temporary)
+        except (OSError, RuntimeError) as error:  # which one, by whether HDF5 wrote or closed
+            raise UserError(f"cannot write {path}: {system_error(error)}") from error
         finally:
             keras_file.unlink(missing_ok=True)

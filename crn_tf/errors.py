@@ -21,6 +21,10 @@ class UsageError(UserError):
     exit_code = 2
 
 
+STOPPED = 130  # exit code after Ctrl-C, as shells have it
+RESTART = 75  # EX_TEMPFAIL of sysexits.h: after SIGTERM, saved; the same command with --resume goes on
+
+
 def unprintable(text: str) -> bool:
     """Whether a text has line breaks, other control characters, or bytes that are not UTF-8.
 
@@ -36,7 +40,7 @@ def run_command(command: Callable[[], int | None]) -> None:
         command: Does the work and returns the exit code, or None for success.
 
     Raises:
-        SystemExit: Always. 0 or the returned code, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C.
+        SystemExit: Always. 0 or the returned code, 1 for a failure, 2 for wrong usage, `STOPPED` after Ctrl-C.
     """
     try:
         for argument in filter(unprintable, sys.argv[1:]):
@@ -47,7 +51,7 @@ def run_command(command: Callable[[], int | None]) -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(STOPPED)
     except BrokenPipeError:  # the reader of our output (head, less) went away: nothing to report to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -18,13 +18,15 @@ SMALL = 1 << 20  # bytes of a JSON file, at most; the largest of ours has some 2
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
+def written_aside(path: Path, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the block ends well, what was written there becomes `path`.
 
     Works for a file and for a folder (which must not exist yet under its final name).
 
     Args:
         path: The final place. Missing parent folders are made.
+        durable: Wait until all is on the disk before the renaming, and until that is too, so that not even a crash of
+            the machine leaves half of it.
 
     Yields:
         The temporary path to write to; it does not exist yet.
@@ -36,15 +38,43 @@ def written_aside(path: Path) -> Iterator[Path]:
     try:
         make_folder(path.parent)
         yield temporary
+        if durable:
+            for written in [*temporary.rglob("*"), temporary]:
+                synchronize(written)
         os.replace(temporary, path)
+        if durable:
+            synchronize(path.parent)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        # Not strerror: libraries put whole stories there.
+        raise UserError(f"cannot write {path}: {os.strerror(error.errno) if error.errno else error}") from error
     finally:
         with suppress(OSError):  # its folder is a file, its name too long: it never was there
             if temporary.is_dir():
                 shutil.rmtree(temporary)
             else:
                 temporary.unlink(missing_ok=True)
+
+
+def synchronize(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk.
+
+    Raises:
+        OSError: The disk failed, or is full.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `written_aside` leaves in a folder when its process is killed. No process may be writing there."""
+    for path in folder.glob(".*.part*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> Path:
@@ -61,12 +91,12 @@ def make_folder(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small text file, aside and renamed.
+    """Write a small text file, aside and renamed, and wait until it is on the disk.
 
     Raises:
         UserError: It cannot be written.
     """
-    with written_aside(path) as temporary:
+    with written_aside(path, durable=True) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -95,6 +95,8 @@ class TrainSettings:
     """Validation pairs to measure the loss on, before training and after each epoch."""
     checkpoint_minutes: float = 10.0
     """Save a checkpoint so often."""
+    checkpoint_steps: int | None = None
+    """Save a checkpoint after so many steps too, however short they take."""
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -157,7 +159,17 @@ class TrainSettings:
             size=f"{height}x{width}",
             base_grid=f"{rows}x{columns}",
         )
-        for name in ("images", "epochs", "steps", "batch", "lr", "width", "checkpoint_minutes", "validation_limit"):
+        for name in (
+            "images",
+            "epochs",
+            "steps",
+            "batch",
+            "lr",
+            "width",
+            "checkpoint_minutes",
+            "checkpoint_steps",
+            "validation_limit",
+        ):
             value = getattr(settings, name)
             if value is not None and not 0 < value < float("inf"):
                 raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, not {value}")

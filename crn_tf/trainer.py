@@ -52,6 +52,7 @@ class Trainer:
         self.loss_weights = keras.Variable(loss_weights, dtype="float32", trainable=False, name="loss_weights")
         self._measured = keras.Variable(np.zeros(len(TAP_NAMES)), dtype="float32", trainable=False, name="measured")
         self._measured_steps = keras.Variable(0, dtype="int64", trainable=False, name="measured_steps")
+        self.skipped_in_a_row = keras.Variable(0, dtype="int64", trainable=False, name="skipped_in_a_row")
         if train_modules is not None:
             for layer in generator.layers:
                 if layer.weights:
@@ -82,7 +83,8 @@ class Trainer:
 
     @tf.function
     def train_step(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Take one step of Adam.
+        """Take one step of Adam, unless the loss or a gradient is not finite: then nothing is changed but
+        `skipped_in_a_row` (and float16's loss scale, which is halved).
 
         Args:
             photos: uint8 [B, H, W, 3].
@@ -95,9 +97,26 @@ class Trainer:
             loss, terms = self._compute_loss(photos, layouts)
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.generator.trainable_variables)
-        self.optimizer.apply(gradients, self.generator.trainable_variables)
-        self._measure(terms)
+        applied = self._apply_if_finite(loss, gradients)
+        self.skipped_in_a_row.assign(tf.where(applied, tf.zeros((), "int64"), self.skipped_in_a_row.value + 1))
+        self._measure(terms, applied)
         return loss, terms
+
+    def _apply_if_finite(self, loss: tf.Tensor, gradients: list[tf.Tensor]) -> tf.Tensor:
+        """Update the weights, if the loss and all gradients are finite. Returns whether they were."""
+        before = tf.identity(self.optimizer.iterations.value)
+        if self.loss_scale is not None:  # looks at the gradients itself
+            self.optimizer.apply(gradients, self.generator.trainable_variables)
+        else:
+            # The sum of squares also overflows where Adam's second moment would, which would never become finite again.
+            finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
+            tf.cond(finite, lambda: self.optimizer.apply(gradients, self.generator.trainable_variables), lambda: None)
+        return self.optimizer.iterations.value > before
+
+    @property
+    def loss_scale(self) -> keras.Variable | None:
+        """What the loss is multiplied with for float16's gradients; None in other precisions."""
+        return getattr(self.optimizer, "dynamic_scale", None)
 
     @tf.function
     def evaluate(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -107,11 +126,13 @@ class Trainer:
     @tf.function
     def measure(self, photos: tf.Tensor, layouts: tf.Tensor) -> None:
         """Count a batch's terms for `rebalance`, without a step. Arguments as `train_step`."""
-        self._measure(self._compute_loss(photos, layouts)[1])
+        terms = self._compute_loss(photos, layouts)[1]
+        self._measure(terms, tf.reduce_all(tf.math.is_finite(terms)))
 
-    def _measure(self, terms) -> None:
-        self._measured.assign_add(tf.math.divide_no_nan(terms, self.loss_weights.value))
-        self._measured_steps.assign_add(1)
+    def _measure(self, terms, finite) -> None:
+        unweighted = tf.math.divide_no_nan(terms, self.loss_weights.value)
+        self._measured.assign_add(tf.where(finite, unweighted, tf.zeros_like(unweighted)))
+        self._measured_steps.assign_add(tf.cast(finite, "int64"))
 
     def _compute_loss(self, photos, layouts):
         layouts = ops.one_hot(layouts, self.num_classes)

@@ -1,11 +1,12 @@
 """A training run: epochs with a progress bar, validation, TensorBoard, sample sheets and checkpoints."""
 
+import dataclasses
 import math
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import keras
@@ -14,7 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from crn_tf import sheets
-from crn_tf.checkpoints import ModelDescription, RunFolder, save_weights
+from crn_tf.checkpoints import ModelDescription, RunFolder, save_weights, system_error
 from crn_tf.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
 from crn_tf.errors import UserError
 from crn_tf.images import read_image, write_image
@@ -33,11 +34,17 @@ from crn_tf.trainer import Trainer
 SAMPLES = 4  # rows of a sample sheet
 CALIBRATION_BATCHES = 20  # of --loss-weights auto
 LOG_STEPS = 10  # TensorBoard gets the mean over so many steps
+MAX_SKIPPED = 10  # steps in a row whose loss or gradients are not finite
+MIN_LOSS_SCALE = 1.0  # of float16: below, gradients are too large even without scaling
 STAGES = 4  # columns of synthesized images in the picture of the whole run
 
 
-class SpoiledWeightsError(UserError):
+class DivergedError(UserError):
     """The loss or the weights are no longer numbers: there is nothing worth saving."""
+
+
+class _PreemptedError(Exception):
+    """SIGTERM came while validating or calibrating."""
 
 
 class TrainingRun:
@@ -54,6 +61,8 @@ class TrainingRun:
             UserError: Data, weights or checkpoint cannot be used.
         """
         self.settings, self.folder = settings, folder
+        if folder.path.is_dir():
+            folder.lock()
         keras.config.set_dtype_policy(PRECISION_POLICIES[settings.precision])
         keras.utils.set_random_seed(settings.seed)
         self._open_data()
@@ -70,6 +79,8 @@ class TrainingRun:
         weights = find_loss_weights(settings.loss_weights)
         recompute, why = choose_recomputation(settings.remat, generator, perceiver, settings.batch)
         print(why)
+        # Kept, because a run that goes on with the other choice would differ by rounding.
+        self.settings = dataclasses.replace(settings, remat="on" if recompute else "off")
         self.trainer = Trainer(
             generator, perceiver, settings.loss, weights, settings.lr, settings.trained_heights, recompute
         )
@@ -81,6 +92,7 @@ class TrainingRun:
         epochs_end = settings.epochs * self.pipeline.steps_per_epoch
         self.last_step = min(epochs_end, settings.steps or epochs_end)
         self._stop_requested = False
+        self.preempted = False  # by SIGTERM
         self._warnings: set[str] = set()
         self._saved_step, self._saved_time = self.step, time.monotonic()
 
@@ -121,34 +133,66 @@ class TrainingRun:
         """Train until the last step or until asked to stop.
 
         Returns:
-            Whether the run is complete; False after Ctrl-C.
+            Whether the run is complete; False after Ctrl-C, or SIGTERM (see `preempted`).
 
         Raises:
-            UserError: The data, the disk or the loss went wrong. What was learned until then is saved, unless it is
-                spoiled; the last checkpoint stays.
+            UserError: The data, the disk or the loss went wrong, or another process trains in the folder. What was
+                learned until then is saved, unless it is spoiled; the last checkpoint stays.
         """
+        self.folder.lock()
+        try:
+            if self.step == 0 and self.folder.checkpoints():
+                raise UserError(f"another process has trained in {self.folder.path} meanwhile: choose another --out")
+            return self._run()
+        finally:
+            self.folder.unlock()
+
+    def _run(self) -> bool:
+        complete = True
         self.folder.prepare(self.settings.to_json(), self.description, self.pipeline.data)
-        self._logs = tf.summary.create_file_writer(str(self.folder.logs))
         with self._stopping_between_steps():
             try:
+                self._open_logs()
                 if self.step == 0:
                     self._calibrate()
                     self._show_epoch(0, None)
+                else:
+                    self._show_unseen_epoch()
                 while self.step < self.last_step and not self._stop_requested:
                     self._run_epoch()
-            except SpoiledWeightsError:
+            except _PreemptedError:
+                complete = False
+            except DivergedError:
                 raise
-            except UserError as error:  # a data file, say: the weights are good
-                self._save()
+            except UserError as error:  # a data file, or the disk: the weights are good
+                with suppress(UserError):  # the disk is still full: there is one from before, or none
+                    self._save()
                 if not self.folder.checkpoints():
                     raise
                 advice = f"when that is mended, go on with: python train.py --resume --out {self.folder.path}"
-                raise UserError(f"{error}\nsaved at step {self._saved_step}; {advice}") from error
+                raise UserError(f"{error}; saved at step {self._saved_step}; {advice}") from error
             self._save()
             save_weights(self.folder.weights, self.trainer.generator, self.description)
             self._write_stages()
+            with self._writing_logs():
+                self._logs.flush()
         self._logs.close()
-        return self.step >= self.last_step
+        return complete and self.step >= self.last_step
+
+    def _open_logs(self) -> None:
+        try:
+            self._logs = tf.summary.create_file_writer(str(self.folder.logs))
+        except tf.errors.OpError as error:
+            raise UserError(f"cannot write {self.folder.logs}: {system_error(error)}") from error
+
+    @contextmanager
+    def _writing_logs(self) -> Iterator[None]:
+        """TensorBoard's summaries go to the run folder; a full disk is one line."""
+        try:
+            with self._logs.as_default():
+                yield
+        except tf.errors.OpError as error:
+            raise UserError(f"cannot write {self.folder.logs}: {system_error(error)}") from error
 
     def _run_epoch(self) -> None:
         """Train to the end of the current epoch, from wherever in it the run stands."""
@@ -160,7 +204,7 @@ class TrainingRun:
             self.trainer.start_measuring()
         losses: list[float] = []
         window: list[np.ndarray] = []
-        since = time.monotonic()
+        skipped, since = 0, time.monotonic()
         with tqdm(
             desc=f"epoch {epoch + 1}/{epochs}",
             total=(last - first) * batch,
@@ -170,17 +214,24 @@ class TrainingRun:
         ) as bar:
             for photos, layouts in self.pipeline.batches(self.step, last):
                 loss, terms = self.trainer.train_step(photos, layouts)
-                losses.append(self._checked(float(loss)))
-                window.append(terms.numpy())
                 self.step += 1
-                bar.set_postfix_str(f"loss {np.mean(losses[-100:]):.2f}", refresh=False)
+                if self._was_applied(float(loss)):
+                    losses.append(float(loss))
+                    window.append(terms.numpy())
+                    bar.set_postfix_str(f"loss {np.mean(losses[-100:]):.2f}", refresh=False)
+                else:
+                    skipped += 1
                 bar.update(batch)
                 self._warn()
-                if len(window) == LOG_STEPS or self.step == last:
-                    rate = len(window) * batch / (time.monotonic() - since)
-                    unreadable = len(self.pipeline.unreadable)
-                    self._log("train", np.mean(window, axis=0), images_per_second=rate, unreadable_pairs=unreadable)
-                    window, since = [], time.monotonic()
+                if len(window) + skipped == LOG_STEPS or self.step == last:
+                    self._log(
+                        "train",
+                        np.mean(window, axis=0) if window else None,
+                        images_per_second=(len(window) + skipped) * batch / (time.monotonic() - since),
+                        unreadable_pairs=len(self.pipeline.unreadable),
+                        skipped_steps=skipped,
+                    )
+                    window, skipped, since = [], 0, time.monotonic()
                 if self.step < last:  # else what an epoch ends with belongs into the checkpoint
                     if self._stop_requested:
                         return
@@ -189,14 +240,15 @@ class TrainingRun:
             self.trainer.rebalance()
             self._show_loss_weights("rebalanced: losses before and after are not comparable")
         self._save_if_due()
-        self._show_epoch(epoch + 1, float(np.mean(losses)))
+        self._show_epoch(epoch + 1, float(np.mean(losses)) if losses else None)
 
     def _calibrate(self) -> None:
         """Measure the terms on the first batches, if the loss weights are to come from there."""
         if self.settings.loss_weights == AUTO:
             self.trainer.start_measuring()
             count = min(CALIBRATION_BATCHES, self.pipeline.steps_per_epoch)
-            for batch in tqdm(self.pipeline.batches(0, count), "calibrating", count, leave=False, disable=None):
+            batches = self._unless_preempted(self.pipeline.batches(0, count))
+            for batch in tqdm(batches, "calibrating", count, leave=False, disable=None):
                 self.trainer.measure(*batch)
             self.trainer.rebalance()
         self._show_loss_weights("at the start")
@@ -205,74 +257,113 @@ class TrainingRun:
         """Log the loss weights, and write them as a file that --loss-weights takes."""
         weights = dict(zip(TAP_NAMES, self.trainer.loss_weights.numpy().tolist(), strict=True))
         write_loss_weights(self.folder.loss_weights, tuple(weights.values()))
-        with self._logs.as_default():
+        with self._writing_logs():
             for name, weight in weights.items():
                 tf.summary.scalar(f"loss_weights/{name}", weight, self.step)
         tqdm.write(f"loss weights {when}: " + ", ".join(f"{name} {weight:.4g}" for name, weight in weights.items()))
 
-    def _checked(self, loss: float) -> float:
-        """The loss, if it is a number.
+    def _was_applied(self, loss: float) -> bool:
+        """Whether the step just taken changed the weights.
 
         Raises:
-            SpoiledWeightsError: It is not.
+            DivergedError: It did not, and neither did many before it.
         """
-        if not math.isfinite(loss):
-            raise self._spoiled(f"the loss became {loss} at step {self.step + 1}")
-        return loss
+        skipped = int(self.trainer.skipped_in_a_row.numpy())
+        if not skipped:
+            return True
+        scale = self.trainer.loss_scale
+        if scale is None:
+            if skipped >= MAX_SKIPPED:
+                what = f"the loss is {loss}" if not math.isfinite(loss) else "gradients are not finite"
+                raise self._diverged(f"{what} at step {self.step}, the last of {skipped} in a row that were skipped")
+        elif float(scale.numpy()) < MIN_LOSS_SCALE:
+            what = f"float16's loss scale fell to {float(scale.numpy()):g} at step {self.step}"
+            raise self._diverged(f"{what}, and gradients are still not finite")
+        return False
 
-    def _spoiled(self, what: str) -> SpoiledWeightsError:
+    def _diverged(self, what: str) -> DivergedError:
         checkpoints = self.folder.checkpoints()
         kept = f"{checkpoints[-1]} is the last checkpoint" if checkpoints else "there is no checkpoint yet"
         advice = "a lower --lr" if self.settings.precision == "float32" else "a lower --lr, or --precision float32"
-        return SpoiledWeightsError(f"{what}; {kept}: try {advice}")
+        return DivergedError(f"{what}; {kept}: try {advice}")
 
     def _save_if_due(self) -> None:
-        """Save a checkpoint, if the last one is old enough."""
-        if time.monotonic() - self._saved_time > 60 * self.settings.checkpoint_minutes:
+        """Save a checkpoint, if the last one is old enough, and the last step was a good one."""
+        every = self.settings.checkpoint_steps
+        due = time.monotonic() - self._saved_time > 60 * self.settings.checkpoint_minutes
+        if (due or (every and self.step - self._saved_step >= every)) and not self.trainer.skipped_in_a_row.numpy():
             self._save()
 
     def _save(self) -> None:
         """Save a checkpoint, if there is something new and good to save.
 
         Raises:
-            SpoiledWeightsError: The last step's update was too large.
+            DivergedError: The last step's update was too large.
         """
         if self.step == self._saved_step:
             return
         if not all(tf.reduce_all(tf.math.is_finite(v.value)) for v in self.trainer.generator.variables):
-            raise self._spoiled(f"weights became infinite at step {self.step}")
+            raise self._diverged(f"weights became infinite at step {self.step}")
         self.folder.save(self.step, self.trainer.variables())
         self._saved_step, self._saved_time = self.step, time.monotonic()
 
     @contextmanager
     def _stopping_between_steps(self) -> Iterator[None]:
-        """Ctrl-C lets the current step end, then stops; a second one stops at once."""
+        """Ctrl-C lets the current step end, then stops; a second one stops at once. SIGTERM also ends a validation."""
 
         def request_stop(number, frame):
-            if self._stop_requested:
+            if number == signal.SIGINT and self._stop_requested:
                 raise KeyboardInterrupt
             self._stop_requested = True
-            tqdm.write("stopping after this step (Ctrl-C again: at once, without saving)", file=sys.stderr)
+            if number == signal.SIGTERM:
+                self.preempted = True
+                tqdm.write("SIGTERM: saving after this step", file=sys.stderr)
+            else:
+                tqdm.write("stopping after this step (Ctrl-C again: at once, without saving)", file=sys.stderr)
 
-        before = signal.signal(signal.SIGINT, request_stop)
+        before = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _unless_preempted(self, items: Iterable) -> Iterator:
+        """The same items.
+
+        Raises:
+            _PreemptedError: SIGTERM came.
+        """
+        for item in items:
+            if self.preempted:
+                raise _PreemptedError
+            yield item
+
+    def _show_unseen_epoch(self) -> None:
+        """Show the epoch that ended with this step, if the run was stopped or killed before it did."""
+        per_epoch = self.pipeline.steps_per_epoch
+        epoch = math.ceil(self.step / per_epoch)
+        ended = self.step % per_epoch == 0 or self.step == self.last_step
+        if ended and not self._sheet(epoch).exists():
+            self._show_epoch(epoch, None)
+
+    def _sheet(self, epoch: int) -> Path:
+        return self.folder.samples / f"epoch_{epoch:04d}.png"
 
     def _show_epoch(self, epoch: int, train_loss: float | None) -> None:
-        """After an epoch: validation loss, sample sheet, one line of text."""
+        """After an epoch: validation loss, weights if they are the best yet, sample sheet, one line of text."""
         texts = []
         if train_loss is not None:
             texts.append(f"loss {train_loss:.3f}")
         if self.validation:
             terms = self._validate()
-            texts.append(f"validation loss {terms.sum():.3f} ({len(self.validation.data)} pairs)")
+            best = "the best yet, " if epoch and self._keep_if_best(float(terms.sum())) else ""
+            texts.append(f"validation loss {terms.sum():.3f} ({best}{len(self.validation.data)} pairs)")
         sheet = self._draw_samples()
-        path = self.folder.samples / f"epoch_{epoch:04d}.png"
+        path = self._sheet(epoch)
         texts.append(str(path))
         write_image(path, sheet)
-        with self._logs.as_default():
+        with self._writing_logs():
             tf.summary.image("samples", sheet[None], self.step)
         tqdm.write(f"epoch {epoch}, step {self.step}: {', '.join(texts)}")
         self._warn(self.pipeline.data.warning(), self.validation.data.warning() if self.validation else None)
@@ -286,12 +377,26 @@ class TrainingRun:
                 self._warnings.add(warning)
                 tqdm.write(f"warning: {warning}", file=sys.stderr)
 
+    def _keep_if_best(self, validation_loss: float) -> bool:
+        """Keep the generator beside the checkpoints, if its loss is the lowest since the loss is measured like this."""
+        measured = {
+            "validation_loss": validation_loss,
+            "step": self.step,
+            "loss": self.settings.loss,
+            "loss_weights": self.trainer.loss_weights.numpy().tolist(),
+            "vgg_weights": self.settings.vgg_weights,
+            "pairs": len(self.validation.data),
+        }
+        return self.folder.save_if_best(self.trainer.generator, self.description, measured)
+
     def _validate(self) -> np.ndarray:
         """Each tap's part of the loss on validation pairs, logged."""
         count = len(self.validation.data)
-        pairs = tqdm(self.validation.batches(0, count), "validation", count, leave=False, unit="pair", disable=None)
+        batches = self._unless_preempted(self.validation.batches(0, count))
+        pairs = tqdm(batches, "validation", count, leave=False, unit="pair", disable=None)
         terms = np.mean([self.trainer.evaluate(*pair)[1].numpy() for pair in pairs], axis=0)
-        self._checked(float(terms.sum()))
+        if not np.isfinite(terms).all():
+            raise self._diverged(f"the validation loss became {terms.sum()} at step {self.step}")
         self._log("validation", terms)
         return terms
 
@@ -325,12 +430,15 @@ class TrainingRun:
         columns = [column("layout", last, 0), *synthesized, column("photograph", last, 1)]
         write_image(self.folder.stages, sheets.draw_sheet(columns))
 
-    def _log(self, part: str, terms: np.ndarray, **scalars: float) -> None:
-        """Write the loss, each tap's part of it, and other numbers to TensorBoard."""
-        scalars["loss"] = float(terms.sum())
-        scalars |= {f"tap_{name}": float(term) for name, term in zip(TAP_NAMES, terms, strict=True)}
+    def _log(self, part: str, terms: np.ndarray | None, **scalars: float) -> None:
+        """Write the loss, each tap's part of it (if there are any), and other numbers to TensorBoard."""
+        if terms is not None:
+            scalars["loss"] = float(terms.sum())
+            scalars |= {f"tap_{name}": float(term) for name, term in zip(TAP_NAMES, terms, strict=True)}
         if part == "train":
             scalars["peak_memory_gb"] = peak_memory_gb()
-        with self._logs.as_default():
+            if self.trainer.loss_scale is not None:
+                scalars["loss_scale"] = float(self.trainer.loss_scale.numpy())
+        with self._writing_logs():
             for name, value in scalars.items():
                 tf.summary.scalar(f"{part}/{name}", value, self.step)

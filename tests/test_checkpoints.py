@@ -1,6 +1,8 @@
 """Saving and loading models: round trips, and files that are damaged or of another model."""
 
 import dataclasses
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -18,6 +20,7 @@ from crn_tf.errors import UserError
 from crn_tf.files import write_text
 from crn_tf.layouts import CITYSCAPES, ClassTable
 from crn_tf.loading import load_generator
+from tests.conftest import ROOT
 
 CLASSES = ClassTable(("a", "b"), ((255, 0, 0), (0, 255, 0)), (0, 1), (2,))
 DESCRIPTION = ModelDescription(8, (4, 6), 2, 0.01, CLASSES)
@@ -96,9 +99,10 @@ def test_a_checkpoint_restores_generator_and_optimizer(tmp_path):
 
 
 def test_only_the_last_checkpoints_are_kept(run, generator):
-    for step in (5, 11, 100):
+    for step in (5, 9, 11, 100):
         run.save(step, named(generator))
-    assert [path.name for path in run.checkpoints()] == ["step_00000011", "step_00000100"][-KEPT_CHECKPOINTS:]
+    assert [path.name for path in run.checkpoints()] == [f"step_{step:08d}" for step in (9, 11, 100)]
+    assert KEPT_CHECKPOINTS == 3
     assert not list((run.path / "checkpoints").glob(".*"))
 
 
@@ -131,9 +135,8 @@ def test_a_checkpoint_of_a_smaller_model_is_refused(run):
         run.restore(named(taller))
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped bit", "no data", "no index"])
-def test_a_damaged_checkpoint_is_noticed(run, generator, damage):
-    data = run.checkpoints()[0] / "state.data-00000-of-00001"
+def damage_checkpoint(folder, damage):
+    data = folder / "state.data-00000-of-00001"
     content = data.read_bytes()
     if damage == "truncated":
         data.write_bytes(content[: len(content) // 2])
@@ -144,15 +147,72 @@ def test_a_damaged_checkpoint_is_noticed(run, generator, damage):
         data.unlink()
     else:
         data.with_name("state.index").unlink()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped bit", "no data", "no index"])
+def test_a_damaged_checkpoint_is_noticed(run, generator, damage):
+    damage_checkpoint(run.checkpoints()[0], damage)
     with pytest.raises(UserError, match=r"cannot read the checkpoint .*step_00000003"):
         run.restore(named(generator))
 
 
-def test_a_damaged_checkpoint_names_the_one_before(run, generator):
-    newest = run.save(5, named(generator))
-    (newest / "state.index").unlink()
-    with pytest.raises(UserError, match=r"step_00000005: .*; if it is damaged, remove it to go on from step_00000003"):
+@pytest.mark.parametrize("damage", ["truncated", "flipped bit", "no index"])
+def test_the_checkpoint_before_a_damaged_one_is_used(run, generator, capsys, damage):
+    weights = [weights.copy() for weights in generator.get_weights()]
+    for step in (5, 8):
+        newest = run.save(step, named(randomized(generator, step)))
+        damage_checkpoint(newest, damage)
+    for locked in (False, True, False):
+        if locked:
+            run.lock()
+        other = randomized(DESCRIPTION.build(), 99)
+        assert run.restore(named(other)) == 3
+        run.unlock()
+        for a, b in zip(other.get_weights(), weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+        warnings = capsys.readouterr().err.splitlines()
+        names = [path.name for path in (run.path / "checkpoints").iterdir()]
+        if "damaged_step_00000008" not in names:  # only reading does not rename anything
+            assert not locked and len(warnings) == 2
+        elif locked:
+            assert len(warnings) == 2
+            for step, line in zip((8, 5), warnings, strict=True):
+                name = f"step_{step:08d}"
+                assert line.startswith(f"warning: cannot read the checkpoint {run.path}/checkpoints/{name}: ")
+                assert line.endswith(f"; going on from step_00000003 instead; the damaged one is now damaged_{name}")
+        else:
+            assert not warnings
+    run.save(8, named(generator))
+    assert run.restore(named(other)) == 8
+
+
+def test_a_run_without_any_whole_checkpoint_says_so(run, generator):
+    damage_checkpoint(run.save(5, named(generator)), "truncated")
+    damage_checkpoint(run.checkpoints()[0], "no index")
+    with pytest.raises(UserError, match=r"step_00000005: .*; the 1 before it are damaged too$"):
         run.restore(named(generator))
+
+
+def test_a_lock_ends_with_its_process_and_its_leftovers_are_removed(run):
+    program = (
+        "import os, signal, sys; from pathlib import Path; from crn_tf.checkpoints import RunFolder;"
+        "RunFolder(Path(sys.argv[1])).lock(); print('locked', flush=True); signal.pause()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, run.path], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as holder:
+        assert holder.stdout.readline() == b"locked\n"
+        with pytest.raises(UserError, match="another process is training in"):
+            run.lock()
+        holder.kill()
+    unfinished = run.path / "checkpoints/.step_00000009.77.part"
+    unfinished.mkdir()
+    (unfinished / "state.index").write_bytes(b"half")
+    (run.path / ".model.json.77.part").write_text("half")
+    run.lock()
+    assert not list(run.path.rglob("*.part"))
+    assert [path.name for path in run.checkpoints()] == ["step_00000003"]
+    run.unlock()
 
 
 def test_a_folder_without_a_model_is_no_run(tmp_path):

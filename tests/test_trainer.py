@@ -111,6 +111,27 @@ def dict_of(generator):
     return {variable.path: variable for variable in generator.variables}
 
 
+def state(subject):
+    return {name: np.array(variable) for name, variable in subject.variables().items()}
+
+
+def test_a_step_with_an_infinite_gradient_changes_nothing(perceiver, batch):
+    subject = trainer(perceiver)
+    subject.train_step(*batch)
+    before = state(subject)
+    for weight, skipped in ((np.inf, 1), (np.nan, 2), (1e30, 3)):  # with the last one, gradients' squares overflow
+        subject.loss_weights.assign([weight, 1, 1, 1, 1, 1])
+        loss, _ = subject.train_step(*batch)
+        assert np.isfinite(loss) == (weight == 1e30)
+        assert int(subject.skipped_in_a_row) == skipped
+        subject.loss_weights.assign(WEIGHTS)
+        for name, value in state(subject).items():
+            np.testing.assert_array_equal(value, before[name], err_msg=name)
+    subject.train_step(*batch)
+    assert int(subject.skipped_in_a_row) == 0
+    assert int(subject.optimizer.iterations) == 2
+
+
 def test_evaluating_changes_nothing(perceiver, batch):
     subject = trainer(perceiver)
     before = subject.generator.get_weights()

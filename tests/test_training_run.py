@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from crn_tf import training_run
 from crn_tf.checkpoints import RunFolder
 from crn_tf.errors import UserError
 from crn_tf.loading import load_generator
@@ -29,6 +30,22 @@ def start(settings, path) -> TrainingRun:
     return TrainingRun(settings, RunFolder(path))
 
 
+def assert_same_state(a: TrainingRun, b: TrainingRun) -> None:
+    """All that a checkpoint has is equal, bit for bit: weights, moments, loss weights, measurements, counters."""
+    assert a.step == b.step
+    mine, other = a.trainer.variables(), b.trainer.variables()
+    assert mine.keys() == other.keys()
+    for name, variable in mine.items():
+        np.testing.assert_array_equal(np.asarray(variable), np.asarray(other[name]), err_msg=name)
+
+
+def same_best(a: RunFolder, b: RunFolder) -> bool:
+    """Whether two runs kept the same weights as the best."""
+    mine, other = (load_generator(folder.best_weights)[0].get_weights() for folder in (a, b))
+    best = [(folder.path / "best.json").read_text() for folder in (a, b)]
+    return best[0] == best[1] and all((x == y).all() for x, y in zip(mine, other, strict=True))
+
+
 def logged(folder: Path) -> dict[str, dict[int, float]]:
     """TensorBoard's scalars: name -> step -> value."""
     values: dict[str, dict[int, float]] = {}
@@ -45,7 +62,8 @@ def test_a_run_folder_holds_settings_logs_sheets_checkpoints_and_weights(setting
     before = run.trainer.generator.get_weights()
     assert run.run()
     folder = run.folder
-    assert TrainSettings.read(folder.settings) == dataclasses.replace(settings, data=settings.data.resolve())
+    saved = dataclasses.replace(settings, data=settings.data.resolve(), remat="off")  # chosen
+    assert TrainSettings.read(folder.settings) == saved
     assert [path.name for path in folder.checkpoints()] == ["step_00000010"]
     assert sorted(path.name for path in folder.samples.iterdir()) == [f"epoch_000{n}.png" for n in range(3)]
     with Image.open(folder.samples / "epoch_0002.png") as sheet:
@@ -77,8 +95,124 @@ def test_a_continued_run_ends_as_an_uninterrupted_one(settings, tmp_path):
     assert continued.run()
     assert continued.step == whole.step == 10
     assert int(continued.trainer.optimizer.iterations) == 10
-    for a, b in zip(whole.trainer.generator.get_weights(), continued.trainer.generator.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert_same_state(whole, continued)
+    assert continued.folder.best_weights.read_bytes() and same_best(whole.folder, continued.folder)
+
+
+@pytest.mark.parametrize("interrupted", [5, 6])  # in the middle of the epoch that is measured, and at its end
+def test_with_mirroring_rebalancing_and_batches_too(settings, tmp_path, interrupted):
+    settings = dataclasses.replace(settings, batch=2, epochs=4, rebalance_epoch=2, loss="best-per-class")
+    whole = start(settings, tmp_path / "whole")
+    assert whole.run() and whole.step == 12
+    start(dataclasses.replace(settings, steps=interrupted), tmp_path / "parts").run()
+    continued = start(settings, tmp_path / "parts")
+    assert continued.step == interrupted and continued.run()
+    assert_same_state(whole, continued)
+
+
+def test_a_run_that_was_killed_while_validating_shows_the_epoch_when_it_goes_on(settings, tmp_path, monkeypatch):
+    settings = dataclasses.replace(settings, checkpoint_steps=1, steps=5)
+    killed = start(settings, tmp_path / "run")
+    monkeypatch.setattr(killed, "_keep_if_best", lambda loss: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        killed.run()
+    assert not (tmp_path / "run/samples/epoch_0001.png").exists()
+    again = start(settings, tmp_path / "run")
+    assert again.step == 5 and again.run()
+    assert (tmp_path / "run/samples/epoch_0001.png").exists() and again.folder.best_weights.exists()
+
+
+def test_the_best_weights_are_those_of_the_lowest_validation_loss(settings, tmp_path, monkeypatch):
+    settings = dataclasses.replace(settings, epochs=4, rebalance_epoch=3)
+    run = start(settings, tmp_path / "run")
+    losses = iter([9.0, 5.0, 6.0, 7.0, 8.0])  # before training, and after each epoch
+    weights = []
+
+    def validate():
+        weights.append(run.trainer.generator.get_weights())
+        return np.full(6, next(losses) / 6)
+
+    monkeypatch.setattr(run, "_validate", validate)
+    kept = []
+    keep = run._keep_if_best
+    monkeypatch.setattr(run, "_keep_if_best", lambda loss: kept.append(keep(loss)) or kept[-1])
+    assert run.run()
+    # After the third epoch the loss has other weights: lower ones before do not count.
+    assert kept == [True, False, True, False]
+    generator, _ = load_generator(run.folder.best_weights)
+    for a, b in zip(generator.get_weights(), weights[3], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("when", ["a step", "validation"])
+def test_sigterm_saves_and_says_that_it_was_preempted(settings, tmp_path, monkeypatch, when):
+    run = start(settings, tmp_path / "run")
+    name = {"a step": "train_step", "validation": "evaluate"}[when]
+    original = getattr(run.trainer, name)
+
+    def interrupted(*batch):
+        result = original(*batch)
+        if run.step == {"a step": 2, "validation": 5}[when]:
+            signal.raise_signal(signal.SIGTERM)
+        return result
+
+    monkeypatch.setattr(run.trainer, name, interrupted)
+    assert not run.run() and run.preempted
+    step = {"a step": 3, "validation": 5}[when]
+    assert [path.name for path in run.folder.checkpoints()] == [f"step_{step:08d}"]
+    assert not (tmp_path / "run/samples/epoch_0001.png").exists()
+    again = start(settings, tmp_path / "run")
+    assert again.step == step and not again.preempted
+    assert again.run() and (tmp_path / "run/samples/epoch_0001.png").exists()
+
+
+def test_a_second_process_is_refused(settings, tmp_path):
+    settings = dataclasses.replace(settings, steps=1)
+    first = start(settings, tmp_path / "run")
+    second = start(settings, tmp_path / "run")  # there was no folder yet, so it could not know
+    first.folder.lock()
+    with pytest.raises(UserError, match=r"another process is training in .*/run: wait for its end, or choose another"):
+        second.run()
+    with pytest.raises(UserError, match="another process is training in"):
+        start(settings, tmp_path / "run")
+    assert first.run()
+    with pytest.raises(UserError, match=r"another process has trained in .* meanwhile"):
+        second.run()
+    assert start(settings, tmp_path / "run").step == 1
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted(settings, tmp_path, monkeypatch):
+    run = start(settings, tmp_path / "run")
+    kernel = run.trainer.generator.get_layer("projection_32").kernel
+    step = run.trainer.train_step
+
+    def step_with_one_overflow(*batch):
+        if run.step != 2:
+            return step(*batch)
+        before = kernel.numpy()
+        kernel.assign(np.full(kernel.shape, np.inf))
+        result = step(*batch)
+        kernel.assign(before)
+        return result
+
+    monkeypatch.setattr(run.trainer, "train_step", step_with_one_overflow)
+    assert run.run()
+    assert run.step == 10 and int(run.trainer.optimizer.iterations) == 9
+    scalars = logged(run.folder.logs)
+    assert scalars["train/skipped_steps"] == {5: 1, 10: 0}
+    assert np.isfinite(list(scalars["train/loss"].values())).all()
+    assert np.isfinite(run.trainer.loss_weights.numpy()).all()  # rebalanced without the step
+
+
+def test_a_collapsed_loss_scale_is_recognized(float32_policy, settings, tmp_path):
+    run = start(dataclasses.replace(settings, precision="float16"), tmp_path / "run")
+    run.trainer.loss_scale.assign(2.0)
+    kernel = run.trainer.generator.get_layer("projection_32").kernel
+    kernel.assign(np.full(kernel.shape, np.nan))
+    run.step = 1  # or it would validate first
+    words = r"float16's loss scale fell to 0\.5 at step 3, and gradients are still not finite; .*--precision float32"
+    with pytest.raises(UserError, match=words):
+        run.run()
 
 
 def test_ctrl_c_saves_and_stops(settings, tmp_path, monkeypatch):
@@ -98,12 +232,16 @@ def test_ctrl_c_saves_and_stops(settings, tmp_path, monkeypatch):
     assert start(settings, tmp_path / "run").step == 3
 
 
-def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(settings, tmp_path):
+def test_losses_that_are_not_numbers_in_a_row_stop_it_and_keep_the_last_checkpoint(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_run, "MAX_SKIPPED", 3)
     start(dataclasses.replace(settings, steps=2), tmp_path / "run").run()
     run = start(settings, tmp_path / "run")
     kernel = run.trainer.generator.get_layer("projection_32").kernel
     kernel.assign(np.full(kernel.shape, np.nan))
-    words = r"loss became nan at step 3; .*step_00000002 is the last checkpoint: try a lower --lr"
+    words = (
+        r"the loss is nan at step 5, the last of 3 in a row that were skipped; "
+        r".*step_00000002 is the last checkpoint: try a lower --lr"
+    )
     with pytest.raises(UserError, match=words):
         run.run()
     assert [path.name for path in run.folder.checkpoints()] == ["step_00000002"]
@@ -131,8 +269,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_starts_again(settings, tmp
     again = start(dataclasses.replace(settings, steps=2), tmp_path / "run")
     assert again.step == 0
     assert again.run()
-    for a, b in zip(whole.trainer.generator.get_weights(), again.trainer.generator.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert_same_state(whole, again)
 
 
 def test_a_file_that_breaks_during_training_costs_no_steps(settings, tmp_path):
@@ -163,7 +300,7 @@ def test_loss_weights_are_rebalanced_and_survive_a_resume(settings, tmp_path, ca
     start(dataclasses.replace(settings, steps=3), tmp_path / "parts").run()  # in the middle of the measured epoch
     continued = start(settings, tmp_path / "parts")
     continued.run()
-    np.testing.assert_allclose(continued.trainer.loss_weights.numpy(), weights, rtol=1e-4)
+    assert_same_state(whole, continued)
 
 
 def test_a_checkpoint_at_the_end_of_the_measured_epoch_has_the_new_weights(settings, tmp_path, monkeypatch):
