@@ -17,6 +17,7 @@ from tqdm import tqdm
 from crn_tf import sheets
 from crn_tf.checkpoints import ModelDescription, RunFolder, save_weights
 from crn_tf.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
+from crn_tf.distribution import Distribution
 from crn_tf.errors import UserError
 from crn_tf.images import read_image, write_image
 from crn_tf.layouts import colorize
@@ -43,17 +44,22 @@ class SpoiledWeightsError(UserError):
 class TrainingRun:
     """Everything a run needs, and where it stands."""
 
-    def __init__(self, settings: TrainSettings, folder: RunFolder):
+    def __init__(self, settings: TrainSettings, folder: RunFolder, distribution: Distribution | None = None):
         """Open the data, build the networks and, if the run has a checkpoint, load it.
 
         Args:
             settings: Resolved settings, with the perceiver's weights.
-            folder: Where the run is kept. If it has a checkpoint, the run goes on from there.
+            folder: Where the run is kept. If it has a checkpoint, the run goes on from there. Only the chief writes
+                there, and reads the checkpoint; other workers have it from the chief.
+            distribution: The devices to train on; one if None.
 
         Raises:
             UserError: Data, weights or checkpoint cannot be used.
+            UsageError: The devices cannot share the batch equally.
         """
         self.settings, self.folder = settings, folder
+        self.distribution = distribution or Distribution()
+        self.distribution.check_batch(settings.batch)
         keras.config.set_dtype_policy(PRECISION_POLICIES[settings.precision])
         keras.utils.set_random_seed(settings.seed)
         self._open_data()
@@ -65,13 +71,17 @@ class TrainingRun:
             if difference:
                 raise UserError(f"the run {folder.path} is of another model: now {difference}")
             folder.check_data(self.pipeline.data)
-        perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
-        generator = self.description.build()
-        weights = find_loss_weights(settings.loss_weights)
-        self.trainer = Trainer(generator, perceiver, settings.loss, weights, settings.lr, settings.trained_heights)
-        self.step = folder.restore(self.trainer.variables()) if folder.checkpoints() else 0
-        if self.step == 0 and settings.init_from:
-            self._take_over(settings.init_from)
+        with self.distribution.strategy.scope():
+            perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
+            generator = self.description.build()
+            weights = find_loss_weights(settings.loss_weights)
+            self.trainer = Trainer(generator, perceiver, settings.loss, weights, settings.lr, settings.trained_heights)
+        self.step = 0
+        if self.distribution.chief:
+            self.step = folder.restore(self.trainer.variables()) if folder.checkpoints() else 0
+            if self.step == 0 and settings.init_from:
+                self._take_over(settings.init_from)
+        self.step = self.distribution.follow_chief(self.trainer.variables().values(), self.step)
         self.trainer.optimizer.learning_rate = settings.lr  # a resumed run may have been given another
         self._synthesizer = Synthesizer(generator)
         epochs_end = settings.epochs * self.pipeline.steps_per_epoch
@@ -92,7 +102,8 @@ class TrainingRun:
                 part.check_sizes(skip_unreadable=bool(self.folder.checkpoints()))
         if s.cache:
             data = DecodedCache(data, s.image_size, s.fit, s.cache)
-        self.pipeline = InputPipeline(data, s.image_size, s.fit, s.batch, s.seed, s.flip, s.max_unreadable)
+        shard = self.distribution.shard
+        self.pipeline = InputPipeline(data, s.image_size, s.fit, s.batch, s.seed, s.flip, s.max_unreadable, shard)
         self.validation = self._some(validation, s.validation_limit, s.max_unreadable) if validation else None
         self._samples = self._some(validation or data, SAMPLES, 1.0)  # as long as there is any
 
@@ -123,27 +134,30 @@ class TrainingRun:
             UserError: The data, the disk or the loss went wrong. What was learned until then is saved, unless it is
                 spoiled; the last checkpoint stays.
         """
-        self.folder.prepare(self.settings.to_json(), self.description, self.pipeline.data)
-        self._logs = tf.summary.create_file_writer(str(self.folder.logs))
+        chief = self.distribution.chief
+        if chief:
+            self.folder.prepare(self.settings.to_json(), self.description, self.pipeline.data)
+            self._logs = tf.summary.create_file_writer(str(self.folder.logs))
         with self._stopping_between_steps():
             try:
                 if self.step == 0:
                     self._calibrate()
                     self._show_epoch(0, None)
-                while self.step < self.last_step and not self._stop_requested:
+                while self.step < self.last_step and not self._stopping():
                     self._run_epoch()
             except SpoiledWeightsError:
                 raise
             except UserError as error:  # a data file, say: the weights are good
                 self._save()
-                if not self.folder.checkpoints():
+                if not chief or not self.folder.checkpoints():
                     raise
                 advice = f"when that is mended, go on with: python train.py --resume --out {self.folder.path}"
                 raise UserError(f"{error}\nsaved at step {self._saved_step}; {advice}") from error
-            self._save()
-            save_weights(self.folder.weights, self.trainer.generator, self.description)
-            self._write_stages()
-        self._logs.close()
+            if chief:
+                self._save()
+                save_weights(self.folder.weights, self.trainer.generator, self.description)
+                self._write_stages()
+                self._logs.close()
         return self.step >= self.last_step
 
     def _run_epoch(self) -> None:
@@ -163,6 +177,7 @@ class TrainingRun:
             initial=(self.step - first) * batch,
             unit="img",
             mininterval=0.5 if sys.stderr.isatty() else 30,
+            disable=not self.distribution.chief,
         ) as bar:
             for photos, layouts in self.pipeline.batches(self.step, last):
                 loss, terms = self.trainer.train_step(photos, layouts)
@@ -178,7 +193,7 @@ class TrainingRun:
                     self._log("train", np.mean(window, axis=0), images_per_second=rate, unreadable_pairs=unreadable)
                     window, since = [], time.monotonic()
                 if self.step < last:  # else what an epoch ends with belongs into the checkpoint
-                    if self._stop_requested:
+                    if self._stopping():
                         return
                     self._save_if_due()
         if epoch + 1 == self.settings.rebalance_epoch and self.step == first + per_epoch:
@@ -199,6 +214,8 @@ class TrainingRun:
 
     def _show_loss_weights(self, when: str) -> None:
         """Log the loss weights, and write them as a file that --loss-weights takes."""
+        if not self.distribution.chief:
+            return
         weights = dict(zip(TAP_NAMES, self.trainer.loss_weights.numpy().tolist(), strict=True))
         write_loss_weights(self.folder.loss_weights, tuple(weights.values()))
         with self._logs.as_default():
@@ -233,12 +250,16 @@ class TrainingRun:
         Raises:
             SpoiledWeightsError: The last step's update was too large.
         """
-        if self.step == self._saved_step:
+        if self.step == self._saved_step or not self.distribution.chief:
             return
         if not all(tf.reduce_all(tf.math.is_finite(v.value)) for v in self.trainer.generator.variables):
             raise self._spoiled(f"weights became infinite at step {self.step}")
         self.folder.save(self.step, self.trainer.variables())
         self._saved_step, self._saved_time = self.step, time.monotonic()
+
+    def _stopping(self) -> bool:
+        """Whether a worker was asked to stop: then all do, after the same step."""
+        return self.distribution.any(self._stop_requested)
 
     @contextmanager
     def _stopping_between_steps(self) -> Iterator[None]:
@@ -257,7 +278,9 @@ class TrainingRun:
             signal.signal(signal.SIGINT, before)
 
     def _show_epoch(self, epoch: int, train_loss: float | None) -> None:
-        """After an epoch: validation loss, sample sheet, one line of text."""
+        """After an epoch: validation loss, sample sheet, one line of text. The other workers wait for the chief."""
+        if not self.distribution.chief:
+            return
         texts = []
         if train_loss is not None:
             texts.append(f"loss {train_loss:.3f}")
@@ -323,6 +346,8 @@ class TrainingRun:
 
     def _log(self, part: str, terms: np.ndarray, **scalars: float) -> None:
         """Write the loss, each tap's part of it, and other numbers to TensorBoard."""
+        if not self.distribution.chief:
+            return
         scalars["loss"] = float(terms.sum())
         scalars |= {f"tap_{name}": float(term) for name, term in zip(TAP_NAMES, terms, strict=True)}
         if part == "train":
