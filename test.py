@@ -74,7 +74,7 @@ def main() -> None:
     files = [] if whole else layout_files(settings.layouts)
     make_folder(settings.out)
 
-    start_tensorflow()  # only now: it takes seconds
+    start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
     from crn_tf.checkpoints import RunFolder, newest_run
     from crn_tf.loading import load_generator
     from crn_tf.synthesizer import Synthesizer

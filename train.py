@@ -31,7 +31,7 @@ def main() -> int:
     settings = check_needs(settings)
     cluster = Cluster.from_environment() if settings.strategy in ("auto", "multi-worker") else None
 
-    start_tensorflow()  # only now: it takes seconds
+    start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
     from crn_tf.checkpoints import RunFolder
     from crn_tf.distribution import Distribution
     from crn_tf.training_run import TrainingRun
@@ -95,7 +95,7 @@ def resume(given: TrainSettings, arguments: list[str]) -> tuple[TrainSettings, P
     if given.out:
         folder = given.out
     else:
-        start_tensorflow()
+        start_tensorflow(one_at_a_time=True)
         from crn_tf.checkpoints import newest_run
 
         folder = newest_run(with_checkpoint=False).path

@@ -169,7 +169,8 @@ def work(prepare: Callable[[TrainSettings], tuple[Callable[[], object], float]])
     import keras
     import tensorflow as tf
 
-    from crn_tf.training_run import PRECISION_POLICIES, peak_memory_gb
+    from crn_tf.memory import peak_memory_gb
+    from crn_tf.training_run import PRECISION_POLICIES
 
     keras.config.set_dtype_policy(PRECISION_POLICIES[settings.precision])
     keras.utils.set_random_seed(settings.seed)
@@ -306,11 +307,12 @@ def build_trainer(settings: TrainSettings, num_classes: int):
     """The trainer of resolved settings, with fresh weights."""
     from crn_tf import Trainer, build_generator, build_perceiver
     from crn_tf.loss_weights import find_loss_weights
+    from crn_tf.memory import choose_recomputation
 
     generator = build_generator(settings.image_size[0], num_classes, settings.images, settings.width, settings.grid)
     perceiver = build_perceiver(settings.vgg_weights)
     weights = find_loss_weights(settings.loss_weights)
-    recompute = settings.remat != "off"
+    recompute, _ = choose_recomputation(settings.remat, generator, perceiver, settings.batch)
     return Trainer(generator, perceiver, settings.loss, weights, settings.lr, recompute=recompute)
 
 

@@ -1,7 +1,6 @@
 """A training run: epochs with a progress bar, validation, TensorBoard, sample sheets and checkpoints."""
 
 import math
-import resource
 import signal
 import sys
 import time
@@ -23,6 +22,7 @@ from crn_tf.images import read_image, write_image
 from crn_tf.layouts import colorize
 from crn_tf.loading import take_over_weights
 from crn_tf.loss_weights import AUTO, TAP_NAMES, find_loss_weights, write_loss_weights
+from crn_tf.memory import choose_recomputation, peak_memory_gb
 from crn_tf.perceiver import build_perceiver
 from crn_tf.pipeline import DecodedCache, InputPipeline
 from crn_tf.release import load_release_checkpoint, release_prefix
@@ -75,9 +75,14 @@ class TrainingRun:
             perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
             generator = self.description.build()
             weights = find_loss_weights(settings.loss_weights)
-            self.trainer = Trainer(generator, perceiver, settings.loss, weights, settings.lr, settings.trained_heights)
+            batch = settings.batch // self.distribution.replicas
+            recompute, why = choose_recomputation(settings.remat, generator, perceiver, batch)
+            self.trainer = Trainer(
+                generator, perceiver, settings.loss, weights, settings.lr, settings.trained_heights, recompute
+            )
         self.step = 0
         if self.distribution.chief:
+            print(why)
             self.step = folder.restore(self.trainer.variables()) if folder.checkpoints() else 0
             if self.step == 0 and settings.init_from:
                 self._take_over(settings.init_from)
@@ -355,11 +360,3 @@ class TrainingRun:
         with self._logs.as_default():
             for name, value in scalars.items():
                 tf.summary.scalar(f"{part}/{name}", value, self.step)
-
-
-def peak_memory_gb() -> float:
-    """The most memory used so far, in 10**9 bytes: the first GPU's if there is one, else the process'."""
-    if tf.config.list_physical_devices("GPU"):
-        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 1e9
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

@@ -66,7 +66,7 @@ def train(distribution, loss: str, recompute: bool) -> dict[str, np.ndarray]:
 def main() -> None:
     """Train with every loss; the chief writes the result."""
     strategy, path, *options = sys.argv[1:]
-    start_tensorflow()
+    start_tensorflow(one_at_a_time=True)  # as train.py
     from crn_tf import passes
     from crn_tf.distribution import Distribution
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.conftest import ROOT
 
-PURE = ["generator", "perceiver", "losses", "synthesizer", "vgg_weights", "layouts", "images", "datasets", "scenes"]
+PURE = ["generator", "layers", "recomputing", "perceiver", "losses", "synthesizer"]
+PURE += ["vgg_weights", "layouts", "images", "datasets", "scenes"]
 
 PROGRAM = """
 import sys, numpy as np, keras

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crn_tf import build_generator
-from crn_tf.generator import CornerAlignedUpsampling, module_heights
+from crn_tf.generator import module_heights
 from tests.conftest import GOLDEN
 from tests.parity.compare_normalization import compare
 
@@ -44,20 +44,6 @@ def test_the_height_error_names_the_heights_that_work():
         module_heights(100, 4)
 
 
-def test_upsampling_aligns_corners():
-    x = np.random.default_rng(0).standard_normal((2, 3, 5, 4)).astype("float32")
-    rows = np.stack([np.interp(np.arange(6) * 2 / 5, range(3), column) for column in x.swapaxes(0, 1).reshape(3, -1).T])
-    rows = rows.T.reshape(6, 2, 5, 4).swapaxes(0, 1)
-    both = np.stack([np.interp(np.arange(10) * 4 / 9, range(5), c) for c in rows.swapaxes(0, 2).reshape(5, -1).T])
-    expected = both.T.reshape(10, 6, 2, 4).swapaxes(0, 2)
-    np.testing.assert_allclose(CornerAlignedUpsampling()(x), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_upsampling_of_one_row_repeats_it():
-    x = np.random.default_rng(0).standard_normal((1, 1, 1, 3)).astype("float32")
-    np.testing.assert_array_equal(CornerAlignedUpsampling()(x), np.tile(x, (1, 2, 2, 1)))
-
-
 def test_layouts_are_downsampled_by_area():
     generator = build_generator(16, num_classes=3, width=0.01)
     layout = np.random.default_rng(0).random((1, 16, 32, 3)).astype("float32")
@@ -67,12 +53,6 @@ def test_layouts_are_downsampled_by_area():
         pooled = generator.get_layer(name)(pooled)
     assert coarse.output.shape == (None, 4, 8, 3)
     np.testing.assert_allclose(pooled, layout.reshape(1, 4, 4, 8, 4, 3).mean(axis=(2, 4)), rtol=1e-5)
-
-
-def test_features_come_before_the_layout_in_a_modules_input():
-    generator = build_generator(8, num_classes=3, width=0.01)
-    upsampled, layout = generator.get_layer("module_8_input").input
-    assert (upsampled.shape[-1], layout.shape[-1]) == (10, 3)
 
 
 def test_consecutive_triples_of_the_projection_form_an_image():

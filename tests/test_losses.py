@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from crn_tf import best_image_loss, best_per_class_loss, content_loss, tap_error
+from crn_tf import best_image_loss, best_per_class_loss, content_loss, passes, tap_error
 from crn_tf.losses import class_errors, layout_pyramid
 
 WEIGHTS = (1.0, 0.5, 3.0)
@@ -135,3 +135,17 @@ def test_the_floor_keeps_every_image_learning_and_the_gradient_is_the_losses(tap
     direction = [np.sign(g) * 1e-3 for g in gradients]
     slope = (float(loss_of([i + d for i, d in zip(images, direction, strict=True)])) - float(loss)) / 1e-3
     assert slope == pytest.approx(sum(np.abs(g).sum() for g in gradients), rel=0.02)
+
+
+def test_tap_errors_gradient_is_the_sign_of_the_difference(taps, monkeypatch):
+    reference, synthesized = tf.constant(taps[0][1]), tf.constant(taps[1][1])
+    upstream = tf.constant(np.random.default_rng(1).random((BATCH, IMAGES, 8, 16)), "float32")
+    for fuse_from in (passes.FUSE_FROM, 1):
+        monkeypatch.setattr(passes, "FUSE_FROM", fuse_from)
+        with tf.GradientTape() as tape:
+            tape.watch([reference, synthesized])
+            total = tf.reduce_sum(tap_error(reference, synthesized) * upstream)
+        of_reference, of_synthesized = tape.gradient(total, [reference, synthesized])
+        expected = np.sign(taps[1][1] - taps[0][1][:, None]) * upstream.numpy()[..., None] / 6
+        np.testing.assert_allclose(of_synthesized, expected, rtol=1e-5)
+        np.testing.assert_allclose(of_reference, -expected.sum(1), rtol=1e-5, atol=1e-6)

@@ -1,0 +1,94 @@
+"""Recomputation changes what is kept, and no result."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver, passes
+from crn_tf.passes import recomputed
+from crn_tf.training_run import PRECISION_POLICIES
+from tests.conftest import ROOT
+
+
+def test_recomputed_functions_run_again_for_the_gradient_only():
+    calls = []
+    scale = tf.Variable(3.0)
+
+    def function(x, y):
+        calls.append(1)
+        return tf.sin(x * scale) * y, x + y
+
+    def gradients(function):
+        x, y = tf.constant([0.5, 2.0]), tf.constant([1.0, -1.0])
+        with tf.GradientTape() as tape:
+            tape.watch([x, y])
+            first, second = function(x, y)
+            total = tf.reduce_sum(first * first + second)
+        return [total, *tape.gradient(total, [x, y, scale])]
+
+    expected = tf.function(lambda: gradients(function))()
+    calls.clear()
+    found = tf.function(lambda: gradients(recomputed(function)))()
+    np.testing.assert_allclose([np.sum(f) for f in found], [np.sum(e) for e in expected], rtol=1e-6)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("loss", "images"), [("content", 1), ("best-per-class", 3)])
+@pytest.mark.usefixtures("float32_policy")
+def test_training_with_recomputation_is_the_same_training(precision, loss, images):
+    keras.config.set_dtype_policy(PRECISION_POLICIES[precision])
+    random = np.random.default_rng(0)
+    photos = tf.constant(random.integers(0, 256, (2, 32, 64, 3)), "uint8")
+    layouts = tf.constant(random.integers(0, 4, (2, 32, 64)), "uint8")
+    weights = {}
+    for recompute in (False, True):
+        keras.utils.set_random_seed(0)
+        trainer = Trainer(
+            build_generator(32, 4, images, width=0.02), build_perceiver("random"), loss,
+            LOSS_WEIGHTS["inverse-elements"], 1e-3, recompute=recompute,
+        )  # fmt: skip
+        losses = [float(trainer.train_step(photos, layouts)[0]) for _ in range(2)]
+        weights[recompute] = [np.array(losses), *trainer.generator.get_weights()]
+    for plain, again in zip(weights[False], weights[True], strict=True):
+        np.testing.assert_allclose(again, plain, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_recomputation_keeps_less():
+    """TensorFlow's own count of a step's memory: in a larger model it falls by a third or more."""
+    peaks = {}
+    for recompute in (False, True):
+        program = f"""
+import numpy as np, tensorflow as tf
+tf.config.threading.set_inter_op_parallelism_threads(1)
+from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver
+from crn_tf.memory import peak_memory_gb
+trainer = Trainer(build_generator(256, 4, 1, width=0.1), build_perceiver("random"), "content",
+    LOSS_WEIGHTS["inverse-elements"], recompute={recompute})
+layouts = tf.zeros((4, 256, 512), "uint8")
+before = peak_memory_gb()
+trainer.train_step(tf.zeros((4, 256, 512, 3), "uint8"), layouts)
+print(peak_memory_gb() - before)
+"""
+        done = subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, capture_output=True, text=True)
+        peaks[recompute] = float(done.stdout.split()[-1])
+    assert peaks[True] < 0.75 * peaks[False], peaks
+
+
+def test_small_tensors_are_not_compiled(monkeypatch):
+    """Compiling takes a second each; it must not slow down small models and tests."""
+    traced = []
+    subject = passes.fused(lambda x: traced.append(type(x).__name__) or x + 1)
+    subject(tf.zeros((4, 4)))
+    assert traced == ["EagerTensor"]
+    monkeypatch.setattr(passes, "FUSE_FROM", 1)
+    subject(tf.zeros((4, 4)))
+    assert traced == ["EagerTensor", "SymbolicTensor"]
+    with passes.unfused():
+        subject(tf.zeros((4, 4)))
+    assert traced[-1] == "EagerTensor"
