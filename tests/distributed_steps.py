@@ -1,6 +1,6 @@
 """A few training steps with every loss, on the devices of a strategy: what test_distribution.py runs in processes.
 
-python tests/distributed_steps.py STRATEGY RESULT.npz [--recompute]
+python tests/distributed_steps.py STRATEGY RESULT LOSS ... [--fused] [--recompute]
 """
 
 import sys
@@ -64,8 +64,9 @@ def train(distribution, loss: str, recompute: bool) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    """Train with every loss; the chief writes the result."""
+    """Train with every loss that is named; each worker writes its result to RESULT.INDEX.npz."""
     strategy, path, *options = sys.argv[1:]
+    losses = [option for option in options if option in LOSSES]
     start_tensorflow(one_at_a_time=True)  # as train.py
     from crn_tf import passes
     from crn_tf.distribution import Distribution
@@ -76,7 +77,7 @@ def main() -> None:
     print("replicas", distribution.replicas)
     with distribution.watching():
         results = {}
-        for loss in LOSSES:
+        for loss in losses:
             values = train(distribution, loss, "--recompute" in options)
             results |= {f"{loss}: {name}": value for name, value in values.items()}
     np.savez(f"{path}.{distribution.shard[0]}.npz", **results)

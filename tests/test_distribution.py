@@ -64,32 +64,42 @@ def finish(workers: list[subprocess.Popen], timeout: float = 120) -> list[tuple[
     return results
 
 
-def assert_equal_results(found, expected: dict[str, np.ndarray]):
+def assert_equal_results(found, expected: dict[str, np.ndarray], first_step_tolerance: float = 1e-5):
     """Up to rounding. That grows with the steps: where a difference is almost zero, its sign is the gradient's."""
-    for name, value in expected.items():
-        if name not in found:
-            assert name.endswith("evaluated"), name  # the chief's only
-            continue
+    assert found.files
+    for name in found.files:
+        value = expected[name]
         value, other = value.astype("float64"), found[name].astype("float64")
         difference = np.linalg.norm(value - other) / max(np.linalg.norm(value), 1e-12)
-        first_step = name.split(": ")[1].startswith("first step")
-        assert difference < (1e-5 if first_step else 2e-3), (name, difference)
+        assert difference < (first_step_tolerance if "first step" in name else 2e-3), (name, difference)
+
+
+def train_on_two_devices(path: Path, *arguments: str):
+    """What `PROGRAM` gives on the two halves of the CPU."""
+    command = [sys.executable, PROGRAM, "mirrored", path, *arguments]
+    result = subprocess.run(command, env={**os.environ, LOGICAL_CPUS: "2"}, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "replicas 2" in result.stdout
+    return np.load(f"{path}.0.npz")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [[], ["--fused", "--recompute"]], ids=["plain", "fused and recomputed"])
-def test_two_devices_give_what_one_gives(one_device, tmp_path, options):
-    environment = {**os.environ, LOGICAL_CPUS: "2"}
-    command = [sys.executable, PROGRAM, "mirrored", tmp_path / "result", *options]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert "replicas 2" in result.stdout
-    assert_equal_results(np.load(tmp_path / "result.0.npz"), one_device)
+def test_two_devices_give_what_one_gives(one_device, tmp_path):
+    found = train_on_two_devices(tmp_path / "result", *LOSSES)
+    assert set(found.files) == set(one_device)
+    assert_equal_results(found, one_device)
+
+
+@pytest.mark.slow
+def test_compiled_passes_and_recomputation_work_on_two_devices(one_device, tmp_path):
+    found = train_on_two_devices(tmp_path / "result", "best-per-class", "--fused", "--recompute")
+    # XLA rounds in another order, and Adam's first step is the learning rate also where gradients are but rounding.
+    assert_equal_results(found, one_device, first_step_tolerance=2e-3)
 
 
 @pytest.mark.slow
 def test_two_workers_give_what_one_device_gives(one_device, tmp_path):
-    for code, output, errors in finish(start_workers(2, PROGRAM, "auto", tmp_path / "result")):
+    for code, output, errors in finish(start_workers(2, PROGRAM, "auto", tmp_path / "result", *LOSSES)):
         assert code == 0, errors
         assert "replicas 2" in output
     workers = [np.load(tmp_path / f"result.{index}.npz") for index in range(2)]
@@ -127,6 +137,32 @@ def test_what_cannot_be_distributed_is_one_line(tmp_path, strategy, environment,
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert result.returncode == code and len(errors) == 1 and message in errors[0], result.stderr
     assert "Traceback" not in result.stderr and not (tmp_path / "run").exists()
+
+
+ONE_FAILS = """
+from crn_tf.cluster import Cluster
+from crn_tf.errors import UserError, run_command
+from crn_tf.quiet import start_tensorflow
+
+def main():
+    start_tensorflow()
+    from crn_tf.distribution import Distribution
+    distribution = Distribution.start("auto", Cluster.from_environment())
+    with distribution.watching():
+        assert distribution.any(not distribution.chief) and not distribution.any(False)
+        if not distribution.chief:
+            raise UserError("its disk is full")
+        distribution.any(False)
+
+run_command(main)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_fails_says_why_and_the_others_leave():
+    chief, other = finish(start_workers(2, "-c", ONE_FAILS, cwd=ROOT), timeout=60)
+    assert other[0] == 1 and "error: its disk is full" in other[2].splitlines(), other
+    assert chief[0] == RESTART_ME and "worker 1 (127.0.0.1:" in chief[2], chief
 
 
 def wait_for_step(run: Path, step: int, workers: list[subprocess.Popen]) -> None:
