@@ -13,10 +13,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from crn_tf.errors import UserError
+from crn_tf.errors import RESTART, UserError
 from crn_tf.files import parse_json
 
-RESTART_ME = 75  # exit code, EX_TEMPFAIL of sysexits.h: nothing is wrong with the job itself, start it again
 PATIENCE = 20.0  # seconds without an answer after which a worker counts as dead
 PROBE_INTERVAL = 2.0  # seconds between two questions to a worker
 PROBE_TIMEOUT = 5.0  # seconds to wait for an answer
@@ -128,7 +127,7 @@ class Watchdog(threading.Thread):
         )
         sys.stdout.flush()
         sys.stderr.flush()
-        self._leave(RESTART_ME)
+        self._leave(RESTART)
 
 
 def answers(address: str) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import keras
@@ -125,7 +125,7 @@ class Distribution:
     def watching(self) -> Iterator[None]:
         """Watch the other workers while the block runs, and wait for them at its end.
 
-        If one dies, this process ends with the exit code `RESTART_ME`, whatever it is doing.
+        If one dies, this process ends with the exit code `RESTART`, whatever it is doing.
         """
         if self.shard[1] == 1:
             yield
@@ -185,6 +185,31 @@ def mean_of_replicas(*tensors: tf.Tensor) -> list[tf.Tensor]:
     """Means over all replicas; to be called by each of them."""
     context = tf.distribute.get_replica_context()
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, list(tensors))
+
+
+def on_every_replica(flag: tf.Tensor) -> tf.Tensor:
+    """Whether a flag is set on all replicas; to be called by each of them."""
+    return mean_of_replicas(tf.cast(flag, "float32"))[0] > 1 - 1e-6
+
+
+def run_if(condition: tf.Tensor, function: Callable, *arguments) -> None:
+    """Run a function on all replicas, such as an optimizer's `apply`, or on none; to be called by each of them.
+
+    `tf.cond` around such a function works with one replica only: what replicas do together has to be outside.
+
+    Args:
+        condition: The same on all replicas; see `on_every_replica`.
+        function: Returns nothing.
+        arguments: Of the function.
+    """
+
+    def together(strategy, condition, *arguments):
+        def on_replicas():
+            strategy.extended.call_for_each_replica(function, args=arguments)
+
+        tf.cond(strategy.experimental_local_results(condition)[0], on_replicas, lambda: None)
+
+    tf.distribute.get_replica_context().merge_call(together, args=(condition, *arguments))
 
 
 def local_replicas(strategy: tf.distribute.Strategy) -> int:

@@ -21,6 +21,10 @@ class UsageError(UserError):
     exit_code = 2
 
 
+STOPPED = 130  # exit code after Ctrl-C, as shells have it
+RESTART = 75  # EX_TEMPFAIL of sysexits.h: after SIGTERM, saved; the same command with --resume goes on
+
+
 def unprintable(text: str) -> bool:
     """Whether a text has line breaks, other control characters, or bytes that are not UTF-8.
 

@@ -63,6 +63,36 @@ def train(distribution, loss: str, recompute: bool) -> dict[str, np.ndarray]:
     return results
 
 
+def apply_conditionally(distribution) -> dict[str, np.ndarray]:
+    """A weight after gradients that were applied only where all replicas' are finite: the second are not."""
+    import keras
+    import tensorflow as tf
+
+    from crn_tf.distribution import on_every_replica, run_if, split
+
+    strategy = distribution.strategy
+    with strategy.scope():
+        weight = keras.Variable(np.zeros(2), dtype="float32", name="weight")
+        optimizer = keras.optimizers.SGD(1.0)
+        optimizer.build([weight])
+
+    @tf.function
+    def step(pairs):
+        def on_replica(pairs):
+            gradient = tf.reduce_mean(pairs, 0) / strategy.num_replicas_in_sync
+            finite = on_every_replica(tf.reduce_all(tf.math.is_finite(gradient)))
+            run_if(finite, optimizer.apply, [gradient], [weight])
+
+        strategy.run(on_replica, (pairs,))
+
+    index, count = distribution.shard
+    batches = np.arange(3 * BATCH * 2, dtype="float32").reshape(3, BATCH, 2)
+    batches[1, 0, 0] = np.nan  # of the first replica only
+    for batch in batches:
+        step(*split(strategy, tf.constant(np.split(batch, count)[index])))
+    return {"conditionally": weight.numpy(), "conditional steps": optimizer.iterations.numpy()}
+
+
 def main() -> None:
     """Train with every loss that is named; each worker writes its result to RESULT.INDEX.npz."""
     strategy, path, *options = sys.argv[1:]
@@ -76,7 +106,7 @@ def main() -> None:
     distribution = Distribution.start(strategy, Cluster.from_environment())
     print("replicas", distribution.replicas)
     with distribution.watching():
-        results = {}
+        results = apply_conditionally(distribution)
         for loss in losses:
             values = train(distribution, loss, "--recompute" in options)
             results |= {f"{loss}: {name}": value for name, value in values.items()}

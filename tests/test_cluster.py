@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from crn_tf.cluster import RESTART_ME, Cluster, Watchdog, tf_config
-from crn_tf.errors import UserError
+from crn_tf.cluster import Cluster, Watchdog, tf_config
+from crn_tf.errors import RESTART, UserError
 
 
 def cluster(config) -> Cluster | None:
@@ -63,7 +63,7 @@ def test_the_watchdog_leaves_when_a_worker_stops_answering(capfd):
         time.sleep(1.0)
         assert left == []  # longer than its patience, and the worker answers
     watchdog.join(5)
-    assert left == [RESTART_ME]
+    assert left == [RESTART]
     message = capfd.readouterr().err
     assert f"error: worker 1 ({address}) has not answered" in message and "--resume" in message
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crn_tf.cluster import RESTART_ME, tf_config
+from crn_tf.cluster import tf_config
 from crn_tf.distribution import LOGICAL_CPUS, Distribution
-from crn_tf.errors import UsageError
+from crn_tf.errors import RESTART, UsageError
 from tests.conftest import ROOT
-from tests.distributed_steps import LOSSES, train
+from tests.distributed_steps import LOSSES, apply_conditionally, train
 
 PROGRAM = ROOT / "tests/distributed_steps.py"
 
@@ -24,7 +24,8 @@ PROGRAM = ROOT / "tests/distributed_steps.py"
 @pytest.fixture(scope="module")
 def one_device() -> dict[str, np.ndarray]:
     """What one device gives."""
-    return {f"{loss}: {k}": v for loss in LOSSES for k, v in train(Distribution(), loss, recompute=False).items()}
+    losses = {f"{loss}: {k}": v for loss in LOSSES for k, v in train(Distribution(), loss, recompute=False).items()}
+    return losses | apply_conditionally(Distribution())
 
 
 def free_addresses(count: int) -> list[str]:
@@ -72,6 +73,13 @@ def assert_equal_results(found, expected: dict[str, np.ndarray], first_step_tole
         value, other = value.astype("float64"), found[name].astype("float64")
         difference = np.linalg.norm(value - other) / max(np.linalg.norm(value), 1e-12)
         assert difference < (first_step_tolerance if "first step" in name else 2e-3), (name, difference)
+
+
+def test_gradients_are_applied_only_where_all_are_finite():
+    result = apply_conditionally(Distribution())
+    # Means of rows 0..3 and 8..11 of [[0, 1], [2, 3], ...].
+    np.testing.assert_allclose(result["conditionally"], [-(3 + 19), -(4 + 20)])
+    assert result["conditional steps"] == 2
 
 
 def train_on_two_devices(path: Path, *arguments: str):
@@ -162,7 +170,7 @@ run_command(main)
 def test_a_worker_that_fails_says_why_and_the_others_leave():
     chief, other = finish(start_workers(2, "-c", ONE_FAILS, cwd=ROOT), timeout=60)
     assert other[0] == 1 and "error: its disk is full" in other[2].splitlines(), other
-    assert chief[0] == RESTART_ME and "worker 1 (127.0.0.1:" in chief[2], chief
+    assert chief[0] == RESTART and "worker 1 (127.0.0.1:" in chief[2], chief
 
 
 def wait_for_step(run: Path, step: int, workers: list[subprocess.Popen]) -> None:
@@ -227,7 +235,7 @@ def assert_survivor_leaves(killed: subprocess.Popen, survivor: subprocess.Popen,
     [(code, _, errors)] = finish([survivor], timeout=60)
     print(f"the survivor left after {time.monotonic() - start:.1f} s")
     killed.communicate()
-    assert code == RESTART_ME, errors
+    assert code == RESTART, errors
     lines = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and name in lines[0] and "--resume" in lines[0], errors
     assert "Traceback" not in errors
