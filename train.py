@@ -10,27 +10,50 @@ import dataclasses
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
+from crn_tf.cluster import Cluster
 from crn_tf.datasets import EXPECTED_FORMS
 from crn_tf.errors import RESTART, STOPPED, UsageError, UserError, run_command
 from crn_tf.quiet import start_tensorflow
 from crn_tf.settings import DEMO, FIXED_AT_START, TrainSettings
 from crn_tf.vgg_weights import find_weights
 
+if TYPE_CHECKING:
+    from crn_tf.training_run import TrainingRun
+
 
 def main() -> int:
     """Parse the command line, check what can be checked at once, and train."""
     settings, folder_path = parse(sys.argv[1:])
     settings = check_needs(settings)
+    cluster = Cluster.from_environment() if settings.strategy in ("auto", "multi-worker") else None
 
     start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
     from crn_tf.checkpoints import RunFolder
+    from crn_tf.distribution import Distribution
     from crn_tf.training_run import TrainingRun
 
-    folder = RunFolder(folder_path)
-    run = TrainingRun(settings, folder)
+    distribution = Distribution.start(settings.strategy, cluster)
+    with distribution.watching():
+        run = TrainingRun(settings, RunFolder(folder_path), distribution)
+        if distribution.chief:
+            describe(run)
+        complete = run.run()
+    if distribution.chief:
+        print(f"{'done' if complete else 'stopped'} at step {run.step}: {run.folder.stages}")
+        if not complete:
+            print(f"go on with: python train.py --resume --out {run.folder.path}")
+    if complete:
+        return 0
+    return RESTART if run.preempted else STOPPED
+
+
+def describe(run: "TrainingRun") -> None:
+    """Say what is going to be trained, on what, and where it is kept."""
+    settings, folder = run.settings, run.folder
     height, width = run.description.image_size
     if not run.validation:
         print(f"{settings.data} has no validation split: no validation loss, and training pairs in the sample sheets")
@@ -45,13 +68,6 @@ def main() -> int:
     if settings.train_modules:
         trained = sum(variable.numpy().size for variable in run.trainer.generator.trainable_variables)
         print(f"training only modules {settings.train_modules}: {trained:,} parameters")
-    complete = run.run()
-    print(f"{'done' if complete else 'stopped'} at step {run.step}: {folder.stages}")
-    if not complete:
-        print(f"go on with: python train.py --resume --out {folder.path}")
-    if complete:
-        return 0
-    return RESTART if run.preempted else STOPPED
 
 
 def parse(arguments: list[str]) -> tuple[TrainSettings, Path]:

@@ -35,6 +35,8 @@ class InputPipeline:
         seed: Decides the order; None keeps the data set's order.
         flip: Mirror half of the pairs, another half each epoch.
         max_unreadable: The share of pairs that may be unreadable, and are left out; with more, reading stops.
+        shard: Which part of each batch to read: its index, and how many equal parts there are. The parts of all
+            workers, one after the other, are the batch that one of them alone would read.
     """
 
     data: DataSet
@@ -44,6 +46,7 @@ class InputPipeline:
     seed: int | None = None
     flip: bool = False
     max_unreadable: float = 0.0
+    shard: tuple[int, int] = (0, 1)
 
     def __post_init__(self):
         self._failure: UserError | None = None
@@ -66,7 +69,7 @@ class InputPipeline:
         """The batches of steps `first_step` to `last_step` - 1, counted from the start of training.
 
         Yields:
-            Photographs uint8 [B, H, W, 3] and layouts uint8 [B, H, W].
+            Photographs uint8 [B, H, W, 3] and layouts uint8 [B, H, W], of this shard.
 
         Raises:
             UserError: More pairs than `max_unreadable` cannot be read.
@@ -79,16 +82,20 @@ class InputPipeline:
             raise
 
     def dataset(self, first_step: int, last_step: int) -> tf.data.Dataset:
-        """The same batches as a `tf.data.Dataset`, for distribution strategies."""
+        """The same batches as a `tf.data.Dataset`."""
         height, width = self.size
+        index, count = self.shard
+        share = self.batch // count
 
         def read(position):
             photo, layout = tf.numpy_function(self._read, [position], (tf.uint8, tf.uint8), stateful=False)
             return tf.ensure_shape(photo, (height, width, 3)), tf.ensure_shape(layout, (height, width))
 
         positions = tf.data.Dataset.range(first_step * self.batch, last_step * self.batch)
+        if count > 1:
+            positions = positions.filter(lambda position: position % self.batch // share == index)
         samples = positions.map(read, num_parallel_calls=os.cpu_count(), deterministic=True)
-        return samples.batch(self.batch, drop_remainder=True).prefetch(2)
+        return samples.batch(share, drop_remainder=True).prefetch(2)
 
     def _read(self, position: np.int64) -> tuple[np.ndarray, np.ndarray]:
         """Read the pair that is at `position` in the endless sequence of all epochs."""

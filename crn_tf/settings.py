@@ -85,6 +85,9 @@ class TrainSettings:
     """Multiplies the feature channels of every module."""
     seed: int = 0
     """Decides the first weights and the order of the data."""
+    strategy: Literal["auto", "single", "mirrored", "multi-worker"] = "auto"
+    """Devices that share each batch: one, all GPUs of this machine, or those of all workers that TF_CONFIG names;
+    auto: what there is."""
     out: Path | None = None
     """Run folder; runs/NAME-SIZE-TIME if not given."""
     resume: Switch = False
@@ -186,7 +189,8 @@ class TrainSettings:
         for name in ("vgg_weights", "loss_weights"):  # a name, or a file
             if values[name] and Path(values[name]).is_file():
                 values[name] = str(Path(values[name]).resolve())
-        return json.dumps({k: v for k, v in values.items() if k not in ("out", "resume", "demo")}, indent=1) + "\n"
+        kept = {k: v for k, v in values.items() if k not in ("strategy", "out", "resume", "demo")}
+        return json.dumps(kept, indent=1) + "\n"
 
     @classmethod
     def read(cls, path: Path) -> "TrainSettings":

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from crn_tf.checkpoints import named
+from crn_tf.distribution import mean_of_replicas, on_every_replica, run_if, split
 from crn_tf.generator import module_height
 from crn_tf.loss_weights import TAP_NAMES
 from crn_tf.losses import LOSSES, tap_errors
@@ -17,7 +18,10 @@ from crn_tf.recomputing import recomputing_blocks, recomputing_generator
 
 
 class Trainer:
-    """Computes losses of a generator and takes training steps."""
+    """Computes losses of a generator and takes training steps.
+
+    Made in the scope of a distribution strategy, with networks made there, it shares each step among its replicas.
+    """
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class Trainer:
                 release trained only 512 and 1024 at 1024p.)
             recompute: Keep less for the backward pass and compute it again, which takes longer (see `recomputing`).
         """
+        self._strategy = tf.distribute.get_strategy()
         self.generator, self.perceiver = generator, perceiver
         self._synthesize, self._blocks = generator, split_blocks(perceiver)
         if recompute:
@@ -50,9 +55,11 @@ class Trainer:
         self._loss = LOSSES[loss]
         # Variables, so that they can change during training, and are kept in checkpoints.
         self.loss_weights = keras.Variable(loss_weights, dtype="float32", trainable=False, name="loss_weights")
-        self._measured = keras.Variable(np.zeros(len(TAP_NAMES)), dtype="float32", trainable=False, name="measured")
-        self._measured_steps = keras.Variable(0, dtype="int64", trainable=False, name="measured_steps")
-        self.skipped_in_a_row = keras.Variable(0, dtype="int64", trainable=False, name="skipped_in_a_row")
+        # All replicas assign the same to these.
+        alike = {"trainable": False, "aggregation": "only_first_replica"}
+        self._measured = keras.Variable(np.zeros(len(TAP_NAMES)), dtype="float32", name="measured", **alike)
+        self._measured_steps = keras.Variable(0, dtype="int64", name="measured_steps", **alike)
+        self.skipped_in_a_row = keras.Variable(0, dtype="int64", name="skipped_in_a_row", **alike)
         if train_modules is not None:
             for layer in generator.layers:
                 if layer.weights:
@@ -81,37 +88,49 @@ class Trainer:
         old = self.loss_weights.numpy()
         self.loss_weights.assign(np.where((old > 0) & (mean > 0), 1 / np.maximum(mean, 1e-30), old))
 
-    @tf.function
     def train_step(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Take one step of Adam, unless the loss or a gradient is not finite: then nothing is changed but
         `skipped_in_a_row` (and float16's loss scale, which is halved).
 
         Args:
-            photos: uint8 [B, H, W, 3].
+            photos: uint8 [B, H, W, 3]; of several workers, this one's part of the batch.
             layouts: Class ids, uint8 [B, H, W].
 
         Returns:
-            The loss before the step, and each tap's part of it [taps].
+            The loss before the step, and each tap's part of it [taps], over the whole batch.
         """
+        return self._train_step(*split(self._strategy, photos, layouts))
+
+    @tf.function
+    def _train_step(self, photos, layouts):
+        return self._on_replicas(self._train_replica, photos, layouts)
+
+    def _train_replica(self, photos, layouts):
         with tf.GradientTape() as tape:
             loss, terms = self._compute_loss(photos, layouts)
-            scaled_loss = self.optimizer.scale_loss(loss)
+            # The optimizer adds up the replicas' gradients.
+            scaled_loss = self.optimizer.scale_loss(loss / self._strategy.num_replicas_in_sync)
         gradients = tape.gradient(scaled_loss, self.generator.trainable_variables)
         applied = self._apply_if_finite(loss, gradients)
         self.skipped_in_a_row.assign(tf.where(applied, tf.zeros((), "int64"), self.skipped_in_a_row.value + 1))
+        loss, terms = mean_of_replicas(loss, terms)
         self._measure(terms, applied)
         return loss, terms
 
     def _apply_if_finite(self, loss: tf.Tensor, gradients: list[tf.Tensor]) -> tf.Tensor:
-        """Update the weights, if the loss and all gradients are finite. Returns whether they were."""
-        before = tf.identity(self.optimizer.iterations.value)
-        if self.loss_scale is not None:  # looks at the gradients itself
+        """Update the weights, if the loss and all gradients are finite on all replicas. Returns whether they were."""
+
+        def update(gradients):
             self.optimizer.apply(gradients, self.generator.trainable_variables)
-        else:
-            # The sum of squares also overflows where Adam's second moment would, which would never become finite again.
-            finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
-            tf.cond(finite, lambda: self.optimizer.apply(gradients, self.generator.trainable_variables), lambda: None)
-        return self.optimizer.iterations.value > before
+
+        if self.loss_scale is not None:  # looks at the gradients itself
+            before = tf.identity(self.optimizer.iterations.value)
+            update(gradients)
+            return self.optimizer.iterations.value > before
+        # The sum of squares also overflows where Adam's second moment would, which would never become finite again.
+        finite = on_every_replica(tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients)))
+        run_if(finite, update, gradients)
+        return finite
 
     @property
     def loss_scale(self) -> keras.Variable | None:
@@ -120,14 +139,27 @@ class Trainer:
 
     @tf.function
     def evaluate(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The loss and each tap's part of it, without a step. Arguments and results as `train_step`."""
+        """The loss and each tap's part of it, without a step, on one device. Arguments and results as `train_step`."""
         return self._compute_loss(photos, layouts)
 
-    @tf.function
     def measure(self, photos: tf.Tensor, layouts: tf.Tensor) -> None:
         """Count a batch's terms for `rebalance`, without a step. Arguments as `train_step`."""
-        terms = self._compute_loss(photos, layouts)[1]
+        self._measure_step(*split(self._strategy, photos, layouts))
+
+    @tf.function
+    def _measure_step(self, photos, layouts):
+        self._on_replicas(self._measure_replica, photos, layouts)
+
+    def _measure_replica(self, photos, layouts):
+        _, terms = mean_of_replicas(*self._compute_loss(photos, layouts))
         self._measure(terms, tf.reduce_all(tf.math.is_finite(terms)))
+        return terms
+
+    def _on_replicas(self, function, *arguments):
+        """Run a function on all replicas, and return the first one's results."""
+        results = self._strategy.run(function, arguments)
+        return tf.nest.map_structure(lambda result: self._strategy.experimental_local_results(result)[0], results)
+
 
     def _measure(self, terms, finite) -> None:
         unweighted = tf.math.divide_no_nan(terms, self.loss_weights.value)

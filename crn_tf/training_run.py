@@ -17,6 +17,7 @@ from tqdm import tqdm
 from crn_tf import sheets
 from crn_tf.checkpoints import ModelDescription, RunFolder, save_weights, system_error
 from crn_tf.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
+from crn_tf.distribution import Distribution
 from crn_tf.errors import UserError
 from crn_tf.images import read_image, write_image
 from crn_tf.layouts import colorize
@@ -50,18 +51,23 @@ class _PreemptedError(Exception):
 class TrainingRun:
     """Everything a run needs, and where it stands."""
 
-    def __init__(self, settings: TrainSettings, folder: RunFolder):
+    def __init__(self, settings: TrainSettings, folder: RunFolder, distribution: Distribution | None = None):
         """Open the data, build the networks and, if the run has a checkpoint, load it.
 
         Args:
             settings: Resolved settings, with the perceiver's weights.
-            folder: Where the run is kept. If it has a checkpoint, the run goes on from there.
+            folder: Where the run is kept. If it has a checkpoint, the run goes on from there. Only the chief writes
+                there, and reads the checkpoint; other workers have it from the chief.
+            distribution: The devices to train on; one if None.
 
         Raises:
             UserError: Data, weights or checkpoint cannot be used.
+            UsageError: The devices cannot share the batch equally.
         """
         self.settings, self.folder = settings, folder
-        if folder.path.is_dir():
+        self.distribution = distribution or Distribution()
+        self.distribution.check_batch(settings.batch)
+        if self.distribution.chief and folder.path.is_dir():
             folder.lock()
         keras.config.set_dtype_policy(PRECISION_POLICIES[settings.precision])
         keras.utils.set_random_seed(settings.seed)
@@ -74,19 +80,24 @@ class TrainingRun:
             if difference:
                 raise UserError(f"the run {folder.path} is of another model: now {difference}")
             folder.check_data(self.pipeline.data)
-        perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
-        generator = self.description.build()
-        weights = find_loss_weights(settings.loss_weights)
-        recompute, why = choose_recomputation(settings.remat, generator, perceiver, settings.batch)
-        print(why)
-        # Kept, because a run that goes on with the other choice would differ by rounding.
-        self.settings = dataclasses.replace(settings, remat="on" if recompute else "off")
-        self.trainer = Trainer(
-            generator, perceiver, settings.loss, weights, settings.lr, settings.trained_heights, recompute
-        )
-        self.step = folder.restore(self.trainer.variables()) if folder.checkpoints() else 0
-        if self.step == 0 and settings.init_from:
-            self._take_over(settings.init_from)
+        with self.distribution.strategy.scope():
+            perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
+            generator = self.description.build()
+            weights = find_loss_weights(settings.loss_weights)
+            batch = settings.batch // self.distribution.replicas
+            recompute, why = choose_recomputation(settings.remat, generator, perceiver, batch)
+            # Kept, because a run that goes on with the other choice would differ by rounding.
+            self.settings = dataclasses.replace(settings, remat="on" if recompute else "off")
+            self.trainer = Trainer(
+                generator, perceiver, settings.loss, weights, settings.lr, settings.trained_heights, recompute
+            )
+        self.step = 0
+        if self.distribution.chief:
+            print(why)
+            self.step = folder.restore(self.trainer.variables()) if folder.checkpoints() else 0
+            if self.step == 0 and settings.init_from:
+                self._take_over(settings.init_from)
+        self.step = self.distribution.follow_chief(self.trainer.variables().values(), self.step)
         self.trainer.optimizer.learning_rate = settings.lr  # a resumed run may have been given another
         self._synthesizer = Synthesizer(generator)
         epochs_end = settings.epochs * self.pipeline.steps_per_epoch
@@ -108,7 +119,8 @@ class TrainingRun:
                 part.check_sizes(skip_unreadable=bool(self.folder.checkpoints()))
         if s.cache:
             data = DecodedCache(data, s.image_size, s.fit, s.cache)
-        self.pipeline = InputPipeline(data, s.image_size, s.fit, s.batch, s.seed, s.flip, s.max_unreadable)
+        shard = self.distribution.shard
+        self.pipeline = InputPipeline(data, s.image_size, s.fit, s.batch, s.seed, s.flip, s.max_unreadable, shard)
         self.validation = self._some(validation, s.validation_limit, s.max_unreadable) if validation else None
         self._samples = self._some(validation or data, SAMPLES, 1.0)  # as long as there is any
 
@@ -139,17 +151,19 @@ class TrainingRun:
             UserError: The data, the disk or the loss went wrong, or another process trains in the folder. What was
                 learned until then is saved, unless it is spoiled; the last checkpoint stays.
         """
+        if not self.distribution.chief:
+            return self._run()
         self.folder.lock()
         try:
             if self.step == 0 and self.folder.checkpoints():
                 raise UserError(f"another process has trained in {self.folder.path} meanwhile: choose another --out")
+            self.folder.prepare(self.settings.to_json(), self.description, self.pipeline.data)
             return self._run()
         finally:
             self.folder.unlock()
 
     def _run(self) -> bool:
-        complete = True
-        self.folder.prepare(self.settings.to_json(), self.description, self.pipeline.data)
+        complete, chief = True, self.distribution.chief
         with self._stopping_between_steps():
             try:
                 self._open_logs()
@@ -158,7 +172,7 @@ class TrainingRun:
                     self._show_epoch(0, None)
                 else:
                     self._show_unseen_epoch()
-                while self.step < self.last_step and not self._stop_requested:
+                while self.step < self.last_step and not self._stopping():
                     self._run_epoch()
             except _PreemptedError:
                 complete = False
@@ -167,19 +181,23 @@ class TrainingRun:
             except UserError as error:  # a data file, or the disk: the weights are good
                 with suppress(UserError):  # the disk is still full: there is one from before, or none
                     self._save()
-                if not self.folder.checkpoints():
+                if not chief or not self.folder.checkpoints():
                     raise
                 advice = f"when that is mended, go on with: python train.py --resume --out {self.folder.path}"
                 raise UserError(f"{error}; saved at step {self._saved_step}; {advice}") from error
-            self._save()
-            save_weights(self.folder.weights, self.trainer.generator, self.description)
-            self._write_stages()
-            with self._writing_logs():
-                self._logs.flush()
-        self._logs.close()
+            self.preempted = self.distribution.any(self.preempted)
+            if chief:
+                self._save()
+                save_weights(self.folder.weights, self.trainer.generator, self.description)
+                self._write_stages()
+                with self._writing_logs():
+                    self._logs.flush()
+                self._logs.close()
         return complete and self.step >= self.last_step
 
     def _open_logs(self) -> None:
+        if not self.distribution.chief:
+            return
         try:
             self._logs = tf.summary.create_file_writer(str(self.folder.logs))
         except tf.errors.OpError as error:
@@ -211,6 +229,7 @@ class TrainingRun:
             initial=(self.step - first) * batch,
             unit="img",
             mininterval=0.5 if sys.stderr.isatty() else 30,
+            disable=not self.distribution.chief,
         ) as bar:
             for photos, layouts in self.pipeline.batches(self.step, last):
                 loss, terms = self.trainer.train_step(photos, layouts)
@@ -233,7 +252,7 @@ class TrainingRun:
                     )
                     window, skipped, since = [], 0, time.monotonic()
                 if self.step < last:  # else what an epoch ends with belongs into the checkpoint
-                    if self._stop_requested:
+                    if self._stopping():
                         return
                     self._save_if_due()
         if epoch + 1 == self.settings.rebalance_epoch and self.step == first + per_epoch:
@@ -255,6 +274,8 @@ class TrainingRun:
 
     def _show_loss_weights(self, when: str) -> None:
         """Log the loss weights, and write them as a file that --loss-weights takes."""
+        if not self.distribution.chief:
+            return
         weights = dict(zip(TAP_NAMES, self.trainer.loss_weights.numpy().tolist(), strict=True))
         write_loss_weights(self.folder.loss_weights, tuple(weights.values()))
         with self._writing_logs():
@@ -300,12 +321,16 @@ class TrainingRun:
         Raises:
             DivergedError: The last step's update was too large.
         """
-        if self.step == self._saved_step:
+        if self.step == self._saved_step or not self.distribution.chief:
             return
         if not all(tf.reduce_all(tf.math.is_finite(v.value)) for v in self.trainer.generator.variables):
             raise self._diverged(f"weights became infinite at step {self.step}")
         self.folder.save(self.step, self.trainer.variables())
         self._saved_step, self._saved_time = self.step, time.monotonic()
+
+    def _stopping(self) -> bool:
+        """Whether a worker was asked to stop: then all do, after the same step."""
+        return self.distribution.any(self._stop_requested)
 
     @contextmanager
     def _stopping_between_steps(self) -> Iterator[None]:
@@ -335,7 +360,7 @@ class TrainingRun:
             _PreemptedError: SIGTERM came.
         """
         for item in items:
-            if self.preempted:
+            if self.preempted and self.distribution.shard[1] == 1:  # else all stop together, at the next step
                 raise _PreemptedError
             yield item
 
@@ -351,7 +376,12 @@ class TrainingRun:
         return self.folder.samples / f"epoch_{epoch:04d}.png"
 
     def _show_epoch(self, epoch: int, train_loss: float | None) -> None:
-        """After an epoch: validation loss, weights if they are the best yet, sample sheet, one line of text."""
+        """After an epoch: validation loss, weights if they are the best yet, sample sheet, one line of text.
+
+        The other workers wait for the chief.
+        """
+        if not self.distribution.chief:
+            return
         texts = []
         if train_loss is not None:
             texts.append(f"loss {train_loss:.3f}")
@@ -432,6 +462,8 @@ class TrainingRun:
 
     def _log(self, part: str, terms: np.ndarray | None, **scalars: float) -> None:
         """Write the loss, each tap's part of it (if there are any), and other numbers to TensorBoard."""
+        if not self.distribution.chief:
+            return
         if terms is not None:
             scalars["loss"] = float(terms.sum())
             scalars |= {f"tap_{name}": float(term) for name, term in zip(TAP_NAMES, terms, strict=True)}

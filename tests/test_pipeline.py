@@ -99,6 +99,23 @@ def test_a_batch_may_be_larger_than_the_data_set():
     assert numbers(InputPipeline(Numbered(2), (2, 4), batch=5, seed=0), 0, 2).shape == (2, 5)
 
 
+@pytest.mark.parametrize("workers", [2, 3])
+def test_the_workers_shards_side_by_side_are_the_batch(workers):
+    whole = numbers(InputPipeline(Numbered(8), (4, 6), batch=6, seed=1, flip=True), 1, 5)
+    shards = [
+        numbers(InputPipeline(Numbered(8), (4, 6), batch=6, seed=1, flip=True, shard=(index, workers)), 1, 5)
+        for index in range(workers)
+    ]
+    assert {shard.shape for shard in shards} == {(4, 6 // workers)}
+    np.testing.assert_array_equal(np.concatenate(shards, axis=1), whole)
+
+
+def test_a_worker_reads_only_its_own_shard():
+    data = Numbered(8)
+    numbers(InputPipeline(data, (4, 6), batch=4, shard=(1, 4)), 0, 2)
+    assert data.loads == 2
+
+
 def test_half_of_the_pairs_are_mirrored_another_half_each_epoch():
     pipeline = InputPipeline(Numbered(90), (2, 4), seed=3, flip=True)
     epochs = [{abs(n): n < 0 for n in numbers(pipeline, 90 * e, 90 * (e + 1))[:, 0] if n} for e in range(2)]

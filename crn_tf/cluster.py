@@ -1,0 +1,145 @@
+"""The cluster that TF_CONFIG describes, and the watchdog that ends a worker when another one has died.
+
+No TensorFlow: what is wrong with TF_CONFIG is said at once.
+"""
+
+import json
+import os
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from crn_tf.errors import RESTART, UserError
+from crn_tf.files import parse_json
+
+PATIENCE = 20.0  # seconds without an answer after which a worker counts as dead
+PROBE_INTERVAL = 2.0  # seconds between two questions to a worker
+PROBE_TIMEOUT = 5.0  # seconds to wait for an answer
+_EXPECTED = (
+    'expected {"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}, with '
+    "another index for each worker"
+)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The workers of a job, and which of them this process is. The first one is the chief."""
+
+    addresses: tuple[str, ...]  # HOST:PORT
+    index: int
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Cluster | None":
+        """Read TF_CONFIG; None if it is not set, or names no cluster.
+
+        Raises:
+            UserError: It cannot be understood.
+        """
+        text = environment.get("TF_CONFIG", "").strip()
+        if not text:
+            return None
+        try:
+            config = parse_json(text)
+            if not isinstance(config, dict):
+                raise ValueError("it is no JSON object")
+            if not config.get("cluster"):
+                return None
+            return cls._from_config(config)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            found = f"it has no {error}" if isinstance(error, KeyError) else error
+            raise UserError(f"cannot use TF_CONFIG: {found}; {_EXPECTED}") from error
+
+    @classmethod
+    def _from_config(cls, config: dict) -> "Cluster":
+        jobs, task = config["cluster"], config["task"]
+        others = sorted(set(jobs) - {"chief", "worker"})
+        if others:
+            raise ValueError(f"its cluster has {others[0]!r}, which training here has no use for")
+        chiefs, workers = jobs.get("chief", []), jobs.get("worker", [])
+        for address in (*chiefs, *workers):
+            if not isinstance(address, str) or not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):\d{1,5}", address):
+                raise ValueError(f"{address!r} is no address")
+        if len({*chiefs, *workers}) < len(chiefs) + len(workers):
+            raise ValueError("two workers have the same address")
+        if len(chiefs) > 1:
+            raise ValueError(f"its cluster has {len(chiefs)} chiefs")
+        kind, index = task["type"], task["index"]
+        if type(index) is not int or not 0 <= index < len(jobs.get(kind, [])):
+            raise ValueError(f"its cluster has no {kind} {index}")
+        return cls((*chiefs, *workers), index if kind == "chief" else index + len(chiefs))
+
+    @property
+    def others(self) -> dict[int, str]:
+        """The other workers' addresses, by their index."""
+        return {index: address for index, address in enumerate(self.addresses) if index != self.index}
+
+
+class Watchdog(threading.Thread):
+    """Asks the other workers again and again whether they are there, and ends the process if one is not.
+
+    A step waits for the gradients of all workers. If one has died, TensorFlow sometimes notices and sometimes waits for
+    ever, inside a call that nothing can interrupt; so the process is ended from here, by force. Nothing is lost but the
+    steps since the last checkpoint: the weights may be in the middle of an update, and are not worth saving.
+
+    "There" means that a connection to the address in TF_CONFIG is accepted, as TensorFlow's server does.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        patience: float = PATIENCE,
+        interval: float = PROBE_INTERVAL,
+        leave: Callable[[int], None] = os._exit,
+    ):
+        super().__init__(name="watchdog", daemon=True)
+        self._cluster, self._patience, self._interval, self._leave = cluster, patience, interval, leave
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Watch until `stop`."""
+        answered = dict.fromkeys(self._cluster.others, time.monotonic())
+        while not self._stopped.wait(self._interval):
+            for index, address in self._cluster.others.items():
+                if answers(address):
+                    answered[index] = time.monotonic()
+                elif time.monotonic() - answered[index] > self._patience and not self._stopped.is_set():
+                    self.leave(f"worker {index} ({address}) has not answered for {self._patience:.0f} seconds")
+                    return
+
+    def hurry(self) -> None:
+        """There is reason to think that a worker has died: be less patient."""
+        self._patience = min(self._patience, self._interval)
+
+    def stop(self) -> None:
+        """Watch no more: the work is done, and who has finished may go."""
+        self._stopped.set()
+
+    def leave(self, why: str) -> None:
+        """End the process at once, saying why, with the exit code that means "start me again"."""
+        print(
+            f"error: {why}: it has died or cannot be reached. This worker ({self._cluster.index}) stops too; start all "
+            "workers again with --resume to go on from the last checkpoint",
+            file=sys.stderr,
+        )
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._leave(RESTART)
+
+
+def answers(address: str) -> bool:
+    """Whether something accepts connections at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_TIMEOUT):
+            return True
+    except OSError:
+        return False
+
+
+def tf_config(addresses: list[str], index: int) -> str:
+    """The TF_CONFIG of a worker."""
+    return json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}})

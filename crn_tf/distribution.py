@@ -1,0 +1,231 @@
+"""Training on several devices: which ones there are, who reads which pairs, who writes, and how workers agree."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import keras
+import tensorflow as tf
+
+from crn_tf.checkpoints import first_line
+from crn_tf.cluster import Cluster, Watchdog
+from crn_tf.errors import UsageError, UserError
+
+LOGICAL_CPUS = "CRN_LOGICAL_CPUS"  # environment variable: into how many devices to divide the CPU, to try things out
+# What a collective operation ends with when another worker's process is gone, or is a new one.
+_LOST = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.UnavailableError,
+)
+
+
+class Distribution:
+    """The devices that a run trains on: one, several of this machine, or those of several workers.
+
+    Attributes:
+        strategy: TensorFlow's strategy. Networks and trainer are to be made in its scope.
+        cluster: The workers, or None if this process is the only one.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy | None = None, cluster: Cluster | None = None):
+        """Wrap a strategy; one device if None."""
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.cluster = cluster
+        self._watchdog: Watchdog | None = None
+
+    @classmethod
+    def start(cls, name: str, cluster: Cluster | None) -> "Distribution":
+        """Find the devices, and wait until all workers are there. To be called before TensorFlow computes anything.
+
+        Args:
+            name: "single", "mirrored", "multi-worker", or "auto" for what there is.
+            cluster: From TF_CONFIG.
+
+        Raises:
+            UserError: There is no cluster, or only one device.
+        """
+        devices = _find_devices()
+        if name == "auto":
+            several = cluster is not None and len(cluster.addresses) > 1
+            name = "multi-worker" if several else "mirrored" if len(devices) > 1 else "single"
+        if name == "multi-worker":
+            if cluster is None:
+                raise UserError("--strategy multi-worker needs the environment variable TF_CONFIG; see docs/scaling.md")
+            if len(cluster.addresses) > 1:
+                names = ", ".join(cluster.others.values())
+                print(f"worker {cluster.index} of {len(cluster.addresses)}; waiting for {names}", file=sys.stderr)
+            try:
+                return cls(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
+            except tf.errors.OpError as error:
+                address = cluster.addresses[cluster.index]
+                raise UserError(f"worker {cluster.index} cannot join at {address}: {first_line(error)}") from error
+        if name == "mirrored":
+            if len(devices) < 2:
+                raise UserError(
+                    f"--strategy mirrored needs several GPUs, here is one device; to try it on a CPU divided in "
+                    f"two, set {LOGICAL_CPUS}=2"
+                )
+            return cls(tf.distribute.MirroredStrategy(devices))
+        return cls()
+
+    @property
+    def replicas(self) -> int:
+        """Devices that share a batch, of all workers together."""
+        return self.strategy.num_replicas_in_sync
+
+    @property
+    def shard(self) -> tuple[int, int]:
+        """Which part of each batch this worker reads: its index, and how many there are."""
+        return (self.cluster.index, len(self.cluster.addresses)) if self.cluster else (0, 1)
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process writes the run folder, validates and tells."""
+        return self.shard[0] == 0
+
+    def check_batch(self, batch: int) -> None:
+        """Check that a global batch can be shared equally.
+
+        Raises:
+            UsageError: It cannot.
+        """
+        if batch % self.replicas:
+            nearest = -(-batch // self.replicas) * self.replicas
+            raise UsageError(
+                f"--batch {batch} cannot be shared equally by {self.replicas} devices: try --batch {nearest} (it is "
+                "the batch of all together)"
+            )
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set at any worker. All have to ask at the same time; the answer is the same."""
+        if self.shard[1] == 1:
+            return flag
+        return bool(self._sum(tf.constant([float(flag)]))[0] > 0)
+
+    def follow_chief(self, variables: Iterable[keras.Variable], step: int) -> int:
+        """Give every worker the chief's variables and step. All have to call it at the same time.
+
+        Returns:
+            The chief's step.
+        """
+        if self.shard[1] == 1:
+            return step
+        for variable in variables:
+            exact = "float64" if "int" in variable.dtype else variable.dtype  # collectives take no integers everywhere
+            value = tf.reshape(tf.cast(tf.convert_to_tensor(variable.value), exact), [-1])
+            value = self._sum(value if self.chief else tf.zeros_like(value))
+            variable.assign(tf.cast(tf.reshape(value, variable.shape), variable.dtype))
+        return int(self._sum(tf.constant([step if self.chief else 0], "float64"))[0])
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch the other workers while the block runs, and wait for them at its end.
+
+        If one dies, this process ends with the exit code `RESTART`, whatever it is doing.
+        """
+        if self.shard[1] == 1:
+            yield
+            return
+        self._watchdog = Watchdog(self.cluster)
+        self.any(False)  # all are there
+        self._watchdog.start()
+        try:
+            yield
+            self.any(False)  # nobody goes while another still needs something
+        except _LOST as error:
+            self._watchdog.hurry()  # it finds out who is missing
+            self._watchdog.join(10)
+            self._watchdog.leave(f"another worker stopped answering ({first_line(error)[:200]})")
+        finally:
+            self._watchdog.stop()
+
+    def _sum(self, vector: tf.Tensor) -> tf.Tensor:
+        """Sum of a vector over workers."""
+        return _sum_over_workers(self.strategy, vector)
+
+
+@tf.function(reduce_retracing=True)
+def _sum_over_workers(strategy, vector):
+    def on_replica(vector):
+        context = tf.distribute.get_replica_context()
+        # A worker's first device speaks for it.
+        first = context.replica_id_in_sync_group % local_replicas(strategy) == 0
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, vector, tf.zeros_like(vector)))
+
+    return strategy.experimental_local_results(strategy.run(on_replica, (vector,)))[0]
+
+
+def split(strategy: tf.distribute.Strategy, *tensors: tf.Tensor) -> tuple:
+    """Share this worker's part of a batch equally among its devices.
+
+    Args:
+        strategy: The strategy.
+        tensors: [B, ...] each.
+
+    Returns:
+        For each tensor what `strategy.run` gives to the replicas, in their order.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        return tensors
+    parts = local_replicas(strategy)
+    shares = [tf.split(tensor, parts) for tensor in tensors]
+    return tuple(
+        strategy.experimental_distribute_values_from_function(
+            lambda context, share=share: share[context.replica_id_in_sync_group % parts]
+        )
+        for share in shares
+    )
+
+
+def mean_of_replicas(*tensors: tf.Tensor) -> list[tf.Tensor]:
+    """Means over all replicas; to be called by each of them."""
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, list(tensors))
+
+
+def on_every_replica(flag: tf.Tensor) -> tf.Tensor:
+    """Whether a flag is set on all replicas; to be called by each of them."""
+    return mean_of_replicas(tf.cast(flag, "float32"))[0] > 1 - 1e-6
+
+
+def run_if(condition: tf.Tensor, function: Callable, *arguments) -> None:
+    """Run a function on all replicas, such as an optimizer's `apply`, or on none; to be called by each of them.
+
+    `tf.cond` around such a function works with one replica only: what replicas do together has to be outside.
+
+    Args:
+        condition: The same on all replicas; see `on_every_replica`.
+        function: Returns nothing.
+        arguments: Of the function.
+    """
+
+    def together(strategy, condition, *arguments):
+        def on_replicas():
+            strategy.extended.call_for_each_replica(function, args=arguments)
+
+        tf.cond(strategy.experimental_local_results(condition)[0], on_replicas, lambda: None)
+
+    tf.distribute.get_replica_context().merge_call(together, args=(condition, *arguments))
+
+
+def local_replicas(strategy: tf.distribute.Strategy) -> int:
+    """Devices of this worker."""
+    return len(strategy.extended.worker_devices)
+
+
+def _find_devices() -> list[str]:
+    """The devices of this machine that can share a batch: its GPUs, or the parts of a CPU that is to be divided."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        return [f"GPU:{number}" for number in range(len(gpus))]
+    parts = os.environ.get(LOGICAL_CPUS, "1")
+    if not parts.isdecimal() or not 1 <= int(parts) <= 64:
+        raise UserError(f"{LOGICAL_CPUS} is {parts!r}, expected a number of devices, such as 2")
+    if int(parts) > 1:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(parts))
+    return [f"CPU:{number}" for number in range(int(parts))]

@@ -1,0 +1,241 @@
+"""Several devices give what one gives; several workers make one run, stop together, and outlive each other."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crn_tf.cluster import tf_config
+from crn_tf.distribution import LOGICAL_CPUS, Distribution
+from crn_tf.errors import RESTART, UsageError
+from tests.conftest import ROOT
+from tests.distributed_steps import LOSSES, apply_conditionally, train
+
+PROGRAM = ROOT / "tests/distributed_steps.py"
+
+
+@pytest.fixture(scope="module")
+def one_device() -> dict[str, np.ndarray]:
+    """What one device gives."""
+    losses = {f"{loss}: {k}": v for loss in LOSSES for k, v in train(Distribution(), loss, recompute=False).items()}
+    return losses | apply_conditionally(Distribution())
+
+
+def free_addresses(count: int) -> list[str]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    return addresses
+
+
+def start_workers(count: int, *arguments, cwd=None) -> list[subprocess.Popen]:
+    """Start a program once for each worker of a cluster on this machine."""
+    addresses = free_addresses(count)
+    return [
+        subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            env={**os.environ, "TF_CONFIG": tf_config(addresses, index)},
+            cwd=cwd,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for index in range(count)
+    ]
+
+
+def finish(workers: list[subprocess.Popen], timeout: float = 120) -> list[tuple[int, str, str]]:
+    """Wait for workers: exit code, standard output and standard error of each."""
+    results = []
+    try:
+        for worker in workers:
+            output, errors = worker.communicate(timeout=timeout)
+            results.append((worker.returncode, output, errors))
+    finally:
+        for worker in workers:
+            worker.kill()
+    return results
+
+
+def assert_equal_results(found, expected: dict[str, np.ndarray], first_step_tolerance: float = 1e-5):
+    """Up to rounding. That grows with the steps: where a difference is almost zero, its sign is the gradient's."""
+    assert found.files
+    for name in found.files:
+        value = expected[name]
+        value, other = value.astype("float64"), found[name].astype("float64")
+        difference = np.linalg.norm(value - other) / max(np.linalg.norm(value), 1e-12)
+        assert difference < (first_step_tolerance if "first step" in name else 2e-3), (name, difference)
+
+
+def test_gradients_are_applied_only_where_all_are_finite():
+    result = apply_conditionally(Distribution())
+    # Means of rows 0..3 and 8..11 of [[0, 1], [2, 3], ...].
+    np.testing.assert_allclose(result["conditionally"], [-(3 + 19), -(4 + 20)])
+    assert result["conditional steps"] == 2
+
+
+def train_on_two_devices(path: Path, *arguments: str):
+    """What `PROGRAM` gives on the two halves of the CPU."""
+    command = [sys.executable, PROGRAM, "mirrored", path, *arguments]
+    result = subprocess.run(command, env={**os.environ, LOGICAL_CPUS: "2"}, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "replicas 2" in result.stdout
+    return np.load(f"{path}.0.npz")
+
+
+@pytest.mark.slow
+def test_two_devices_give_what_one_gives(one_device, tmp_path):
+    found = train_on_two_devices(tmp_path / "result", *LOSSES)
+    assert set(found.files) == set(one_device)
+    assert_equal_results(found, one_device)
+
+
+@pytest.mark.slow
+def test_compiled_passes_and_recomputation_work_on_two_devices(one_device, tmp_path):
+    found = train_on_two_devices(tmp_path / "result", "best-per-class", "--fused", "--recompute")
+    # XLA rounds in another order, and Adam's first step is the learning rate also where gradients are but rounding.
+    assert_equal_results(found, one_device, first_step_tolerance=2e-3)
+
+
+@pytest.mark.slow
+def test_two_workers_give_what_one_device_gives(one_device, tmp_path):
+    for code, output, errors in finish(start_workers(2, PROGRAM, "auto", tmp_path / "result", *LOSSES)):
+        assert code == 0, errors
+        assert "replicas 2" in output
+    workers = [np.load(tmp_path / f"result.{index}.npz") for index in range(2)]
+    for worker in workers:
+        assert_equal_results(worker, one_device)
+    for name in workers[1].files:  # not only almost
+        np.testing.assert_array_equal(workers[1][name], workers[0][name], err_msg=name)
+
+
+def test_a_batch_has_to_be_shared_equally():
+    distribution = Distribution()
+    distribution.check_batch(3)
+
+    class Four(Distribution):
+        replicas = 4
+
+    Four().check_batch(8)
+    with pytest.raises(UsageError, match=r"--batch 6 cannot be shared equally by 4 devices: try --batch 8"):
+        Four().check_batch(6)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "environment", "code", "message"),
+    [
+        ("mirrored", {}, 1, "needs several GPUs"),
+        ("mirrored", {LOGICAL_CPUS: "many"}, 1, "CRN_LOGICAL_CPUS is 'many'"),
+        ("mirrored", {LOGICAL_CPUS: "2"}, 2, "--batch 1 cannot be shared equally by 2 devices"),
+        ("multi-worker", {}, 1, "TF_CONFIG"),
+        ("auto", {"TF_CONFIG": "{"}, 1, "cannot use TF_CONFIG"),
+    ],
+)
+def test_what_cannot_be_distributed_is_one_line(tmp_path, strategy, environment, code, message):
+    command = [sys.executable, ROOT / "train.py", "--demo", "--strategy", strategy, "--out", tmp_path / "run"]
+    result = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert result.returncode == code and len(errors) == 1 and message in errors[0], result.stderr
+    assert "Traceback" not in result.stderr and not (tmp_path / "run").exists()
+
+
+ONE_FAILS = """
+from crn_tf.cluster import Cluster
+from crn_tf.errors import UserError, run_command
+from crn_tf.quiet import start_tensorflow
+
+def main():
+    start_tensorflow()
+    from crn_tf.distribution import Distribution
+    distribution = Distribution.start("auto", Cluster.from_environment())
+    with distribution.watching():
+        assert distribution.any(not distribution.chief) and not distribution.any(False)
+        if not distribution.chief:
+            raise UserError("its disk is full")
+        distribution.any(False)
+
+run_command(main)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_fails_says_why_and_the_others_leave():
+    chief, other = finish(start_workers(2, "-c", ONE_FAILS, cwd=ROOT), timeout=60)
+    assert other[0] == 1 and "error: its disk is full" in other[2].splitlines(), other
+    assert chief[0] == RESTART and "worker 1 (127.0.0.1:" in chief[2], chief
+
+
+def wait_for_step(run: Path, step: int, workers: list[subprocess.Popen]) -> None:
+    """Wait until a run has a checkpoint of a step, or a later one."""
+    limit = time.monotonic() + 120
+    while not any(int(path.name[5:]) >= step for path in run.glob("checkpoints/step_????????")):
+        dead = [worker.communicate() for worker in workers if worker.poll() is not None]
+        assert not dead, dead
+        assert time.monotonic() < limit
+        time.sleep(0.2)
+
+
+def newest_step(run: Path) -> int:
+    return max(int(path.name[5:]) for path in run.glob("checkpoints/step_????????"))
+
+
+@pytest.mark.slow
+def test_workers_make_one_run_and_outlive_each_other(folder_data, tmp_path):
+    run = tmp_path / "run"
+    settings = ("--data", folder_data, "--size", "32x64", "--images", 1, "--width", "0.02", "--vgg-weights", "random",
+                "--batch", 2, "--checkpoint-minutes", "0.0001")  # fmt: skip
+    train_py = (ROOT / "train.py", "--out", run, "--strategy", "multi-worker")
+
+    # A worker is killed: the chief does not wait for it for ever.
+    workers = start_workers(2, *train_py, *settings, "--epochs", 100000, cwd=tmp_path)
+    wait_for_step(run, 3, workers)
+    assert_survivor_leaves(killed=workers[1], survivor=workers[0], name="worker 1")
+
+    # The chief is killed: so with the worker, and --resume goes on.
+    resumed_at = newest_step(run)
+    workers = start_workers(2, *train_py, "--resume", cwd=tmp_path)
+    wait_for_step(run, resumed_at + 3, workers)
+    assert_survivor_leaves(killed=workers[0], survivor=workers[1], name="worker 0")
+
+    # One is asked to stop: both do, after the same step.
+    resumed_at = newest_step(run)
+    workers = start_workers(2, *train_py, "--resume", cwd=tmp_path)
+    wait_for_step(run, resumed_at + 3, workers)
+    workers[1].send_signal(signal.SIGINT)
+    chief, other = finish(workers)
+    assert (chief[0], other[0]) == (130, 130), chief[2] + other[2]
+    stopped_at = newest_step(run)
+    assert f"stopped at step {stopped_at}" in chief[1]
+
+    # And on to the end. Only the chief writes and tells.
+    last = stopped_at + 2
+    chief, other = finish(start_workers(2, *train_py, "--resume", "--steps", last, cwd=tmp_path))
+    assert (chief[0], other[0]) == (0, 0), chief[2] + other[2]
+    assert f"steps {stopped_at} to {last}" in chief[1] and f"done at step {last}" in chief[1]
+    assert other[1] == ""
+    assert newest_step(run) == last and (run / "generator.weights.h5").is_file()
+    assert not list((run / "checkpoints").glob(".*"))
+    assert len(list((run / "logs").glob("events*"))) == 4  # one for each start
+    assert json.loads((run / "settings.json").read_text())["batch"] == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["own", "run"]
+
+
+def assert_survivor_leaves(killed: subprocess.Popen, survivor: subprocess.Popen, name: str) -> None:
+    """Kill a worker; the other one ends within a minute, with one clear line."""
+    killed.kill()
+    start = time.monotonic()
+    [(code, _, errors)] = finish([survivor], timeout=60)
+    print(f"the survivor left after {time.monotonic() - start:.1f} s")
+    killed.communicate()
+    assert code == RESTART, errors
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and name in lines[0] and "--resume" in lines[0], errors
+    assert "Traceback" not in errors
