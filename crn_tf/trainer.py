@@ -160,7 +160,6 @@ class Trainer:
         results = self._strategy.run(function, arguments)
         return tf.nest.map_structure(lambda result: self._strategy.experimental_local_results(result)[0], results)
 
-
     def _measure(self, terms, finite) -> None:
         unweighted = tf.math.divide_no_nan(terms, self.loss_weights.value)
         self._measured.assign_add(tf.where(finite, unweighted, tf.zeros_like(unweighted)))
