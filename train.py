@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from crn_tf.cluster import Cluster
+from crn_tf.cluster import find_cluster
 from crn_tf.datasets import EXPECTED_FORMS
 from crn_tf.errors import RESTART, STOPPED, UsageError, UserError, run_command
 from crn_tf.quiet import start_tensorflow
@@ -29,7 +29,7 @@ def main() -> int:
     """Parse the command line, check what can be checked at once, and train."""
     settings, folder_path = parse(sys.argv[1:])
     settings = check_needs(settings)
-    cluster = Cluster.from_environment() if settings.strategy in ("auto", "multi-worker") else None
+    cluster = find_cluster(settings.strategy)
 
     start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
     from crn_tf.checkpoints import RunFolder

@@ -25,6 +25,20 @@ _EXPECTED = (
 )
 
 
+def find_cluster(strategy: str) -> "Cluster | None":
+    """The cluster that a --strategy may use; None if there is none.
+
+    Raises:
+        UserError: TF_CONFIG cannot be understood, or is missing where it is needed.
+    """
+    if strategy not in ("auto", "multi-worker"):
+        return None
+    cluster = Cluster.from_environment()
+    if cluster is None and strategy == "multi-worker":
+        raise UserError(f"--strategy multi-worker needs the environment variable TF_CONFIG: {_EXPECTED}")
+    return cluster
+
+
 @dataclass(frozen=True)
 class Cluster:
     """The workers of a job, and which of them this process is. The first one is the chief."""

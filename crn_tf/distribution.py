@@ -43,18 +43,16 @@ class Distribution:
 
         Args:
             name: "single", "mirrored", "multi-worker", or "auto" for what there is.
-            cluster: From TF_CONFIG.
+            cluster: From `find_cluster`.
 
         Raises:
-            UserError: There is no cluster, or only one device.
+            UserError: There is only one device, or the cluster cannot be joined.
         """
         devices = _find_devices()
         if name == "auto":
             several = cluster is not None and len(cluster.addresses) > 1
             name = "multi-worker" if several else "mirrored" if len(devices) > 1 else "single"
         if name == "multi-worker":
-            if cluster is None:
-                raise UserError("--strategy multi-worker needs the environment variable TF_CONFIG; see docs/scaling.md")
             if len(cluster.addresses) > 1:
                 names = ", ".join(cluster.others.values())
                 print(f"worker {cluster.index} of {len(cluster.addresses)}; waiting for {names}", file=sys.stderr)

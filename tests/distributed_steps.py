@@ -10,7 +10,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from crn_tf.cluster import Cluster
+from crn_tf.cluster import find_cluster
 from crn_tf.quiet import start_tensorflow
 
 LOSSES = {"content": 1, "best-image": 3, "best-per-class": 3}  # and how many images each compares
@@ -103,7 +103,7 @@ def main() -> None:
 
     if "--fused" in options:
         passes.FUSE_FROM = 1
-    distribution = Distribution.start(strategy, Cluster.from_environment())
+    distribution = Distribution.start(strategy, find_cluster(strategy))
     print("replicas", distribution.replicas)
     with distribution.watching():
         results = apply_conditionally(distribution)

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from crn_tf.cluster import tf_config
+from crn_tf.cluster import Cluster, tf_config
 from crn_tf.distribution import LOGICAL_CPUS, Distribution
-from crn_tf.errors import RESTART, UsageError
+from crn_tf.errors import RESTART, UsageError, UserError
 from tests.conftest import ROOT
 from tests.distributed_steps import LOSSES, apply_conditionally, train
 
 PROGRAM = ROOT / "tests/distributed_steps.py"
+ON_CPU = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def start_workers(count: int, *arguments, cwd=None) -> list[subprocess.Popen]:
     return [
         subprocess.Popen(
             [sys.executable, *map(str, arguments)],
-            env={**os.environ, "TF_CONFIG": tf_config(addresses, index)},
+            env={**ON_CPU, "TF_CONFIG": tf_config(addresses, index)},
             cwd=cwd,
             text=True,
             stdout=subprocess.PIPE,
@@ -85,7 +87,7 @@ def test_gradients_are_applied_only_where_all_are_finite():
 def train_on_two_devices(path: Path, *arguments: str):
     """What `PROGRAM` gives on the two halves of the CPU."""
     command = [sys.executable, PROGRAM, "mirrored", path, *arguments]
-    result = subprocess.run(command, env={**os.environ, LOGICAL_CPUS: "2"}, capture_output=True, text=True)
+    result = subprocess.run(command, env={**ON_CPU, LOGICAL_CPUS: "2"}, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "replicas 2" in result.stdout
     return np.load(f"{path}.0.npz")
@@ -129,22 +131,42 @@ def test_a_batch_has_to_be_shared_equally():
         Four().check_batch(6)
 
 
-@pytest.mark.parametrize(
-    ("strategy", "environment", "code", "message"),
-    [
-        ("mirrored", {}, 1, "needs several GPUs"),
-        ("mirrored", {LOGICAL_CPUS: "many"}, 1, "CRN_LOGICAL_CPUS is 'many'"),
-        ("mirrored", {LOGICAL_CPUS: "2"}, 2, "--batch 1 cannot be shared equally by 2 devices"),
-        ("multi-worker", {}, 1, "TF_CONFIG"),
-        ("auto", {"TF_CONFIG": "{"}, 1, "cannot use TF_CONFIG"),
-    ],
-)
-def test_what_cannot_be_distributed_is_one_line(tmp_path, strategy, environment, code, message):
+def refused(tmp_path: Path, strategy: str, **environment: str) -> tuple[int, str]:
+    """Exit code and error of a train.py that is to start nothing."""
     command = [sys.executable, ROOT / "train.py", "--demo", "--strategy", strategy, "--out", tmp_path / "run"]
-    result = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    result = subprocess.run(command, env={**ON_CPU, **environment}, capture_output=True, text=True)
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert result.returncode == code and len(errors) == 1 and message in errors[0], result.stderr
-    assert "Traceback" not in result.stderr and not (tmp_path / "run").exists()
+    assert len(errors) == 1 and "Traceback" not in result.stderr and not (tmp_path / "run").exists()
+    return result.returncode, errors[0]
+
+
+def test_what_is_wrong_with_the_cluster_is_said_before_tensorflow_starts(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('imported')")
+    for strategy, config in (("multi-worker", ""), ("auto", "{"), ("multi-worker", '{"cluster": {"worker": []}}')):
+        code, error = refused(tmp_path, strategy, TF_CONFIG=config, PYTHONPATH=str(tmp_path))
+        assert code == 1 and "TF_CONFIG" in error
+
+
+@pytest.mark.slow
+def test_a_batch_that_cannot_be_shared_is_wrong_usage(tmp_path):
+    code, error = refused(tmp_path, "mirrored", **{LOGICAL_CPUS: "2"})
+    assert code == 2 and "--batch 1 cannot be shared equally by 2 devices" in error
+
+
+@pytest.mark.parametrize(("parts", "message"), [(None, "needs several GPUs"), ("many", "CRN_LOGICAL_CPUS is 'many'")])
+def test_mirroring_needs_several_devices(monkeypatch, parts, message):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    monkeypatch.delenv(LOGICAL_CPUS, raising=False)
+    if parts:
+        monkeypatch.setenv(LOGICAL_CPUS, parts)
+    with pytest.raises(UserError, match=message):
+        Distribution.start("mirrored", None)
+
+
+def test_by_itself_one_device_stays_one_device():
+    distribution = Distribution.start("auto", Cluster(("127.0.0.1:1",), 0))
+    assert (distribution.replicas, distribution.shard, distribution.chief) == (1, (0, 1), True)
+    assert distribution.any(True) and not distribution.any(False)
 
 
 ONE_FAILS = """
