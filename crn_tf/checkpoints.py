@@ -40,6 +40,7 @@ KEPT_CHECKPOINTS = 3  # two to fall back on, if the newest is damaged
 WEIGHTS_NAME = "generator.weights.h5"
 _STATE = "state"  # prefix of the files in a checkpoint's folder
 _LARGEST_COUNT = 1 << 16  # of rows, columns or images in a description that is believed
+HDF5_BYTES = 4096  # that a variable takes in a weights file beside its values, at most
 DESCRIPTION_ATTRIBUTE = "crn_model"  # of a weights file: the description as JSON
 
 
@@ -406,6 +407,17 @@ def first_line(error: Exception) -> str:
     return str(getattr(error, "message", None) or error).splitlines()[0]
 
 
+def _check_space(path: Path, size: int) -> None:
+    """Make sure that a file of some bytes can be written: HDF5 may crash the process where the disk is full.
+
+    Raises:
+        OSError: It cannot.
+    """
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+
+
 def save_weights(path: str | Path, generator: keras.Model, description: ModelDescription) -> None:
     """Write a generator as one file: Keras' .weights.h5 with its description inside.
 
@@ -416,6 +428,7 @@ def save_weights(path: str | Path, generator: keras.Model, description: ModelDes
         # Keras insists on the suffix.
         keras_file = temporary.with_name(temporary.name + ".weights.h5")
         try:
+            _check_space(keras_file, 4 * generator.count_params() + HDF5_BYTES * len(generator.variables))
             generator.save_weights(keras_file)
             with h5py.File(keras_file, "r+") as file:
                 file.attrs[DESCRIPTION_ATTRIBUTE] = description.to_json()

@@ -196,7 +196,7 @@ def test_a_run_without_any_whole_checkpoint_says_so(run, generator):
 def test_a_lock_ends_with_its_process_and_its_leftovers_are_removed(run):
     program = (
         "import os, signal, sys; from pathlib import Path; from crn_tf.checkpoints import RunFolder;"
-        "RunFolder(Path(sys.argv[1])).lock(); print('locked', flush=True); signal.pause()"
+        "run = RunFolder(Path(sys.argv[1])); run.lock(); print('locked', flush=True); signal.alarm(60); signal.pause()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, run.path], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
