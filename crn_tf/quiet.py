@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from contextlib import suppress
 
 
 def start_tensorflow(one_at_a_time: bool = False) -> None:
@@ -24,7 +25,8 @@ def start_tensorflow(one_at_a_time: bool = False) -> None:
             import tensorflow as tf
 
             if one_at_a_time and not tf.config.list_physical_devices("GPU"):
-                tf.config.threading.set_inter_op_parallelism_threads(1)
+                with suppress(RuntimeError):  # TensorFlow computes already, in this process' own way
+                    tf.config.threading.set_inter_op_parallelism_threads(1)
         except BaseException:
             announcements.seek(0)
             os.write(kept, announcements.read())
