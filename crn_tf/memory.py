@@ -47,8 +47,7 @@ def training_memory_gb(generator: keras.Model, perceiver: keras.Model, batch: in
         if layer.name.startswith("block"):
             block = int(layer.name[5])
             activations.append(images * height * width * layer.output.shape[-1] // 4 ** (block - 1))
-    of_element = keras.backend.standardize_dtype(keras.config.dtype_policy().compute_dtype)
-    of_element = {"float32": 4}.get(of_element, 2)
+    of_element = 4 if keras.config.dtype_policy().compute_dtype == "float32" else 2
     kept = sum(features) + sum(activations) + TEMPORARY_TENSORS * max(features + activations)
     of_weight = 16 + (0 if of_element == 4 else of_element)  # itself, its gradient, two moments; a copy to compute with
     return (TENSORFLOW_BYTES + of_weight * generator.count_params() + batch * of_element * kept) / 1e9
