@@ -27,7 +27,7 @@ from crn_tf.quiet import start_tensorflow
 from crn_tf.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from crn_tf.checkpoints import RunFolder
+    from crn_tf.run_folder import RunFolder
 
 CONTACT_SHEET = "contact_sheet.png"
 SHEET_ROWS = 24  # of the contact sheet, at most
@@ -86,8 +86,8 @@ def main() -> None:
     make_folder(settings.out)
 
     start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
-    from crn_tf.checkpoints import RunFolder, newest_run
     from crn_tf.loading import load_generator
+    from crn_tf.run_folder import RunFolder, newest_run
     from crn_tf.synthesizer import Synthesizer
 
     weights = settings.weights or newest_run().path

@@ -32,11 +32,11 @@ def main() -> int:
     cluster = find_cluster(settings.strategy)
 
     start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
-    from crn_tf.checkpoints import RunFolder
     from crn_tf.distribution import Distribution
+    from crn_tf.run_folder import RunFolder
     from crn_tf.training_run import TrainingRun
 
-    distribution = Distribution.start(settings.strategy, cluster)
+    distribution = Distribution.start(settings.strategy, cluster, settings.batch)
     with distribution.watching():
         run = TrainingRun(settings, RunFolder(folder_path), distribution)
         if distribution.chief:
@@ -107,16 +107,17 @@ def resume(given: TrainSettings, arguments: list[str]) -> tuple[TrainSettings, P
         folder = given.out
     else:
         start_tensorflow(one_at_a_time=True)
-        from crn_tf.checkpoints import newest_run
+        from crn_tf.run_folder import newest_run
 
         folder = newest_run(with_checkpoint=False).path
     saved = TrainSettings.read(folder / "settings.json")
     sizes = {"size": None, "base_grid": None} if given.res else {}
     settings = tyro.cli(TrainSettings, args=arguments, default=dataclasses.replace(saved, **sizes))
     settings = dataclasses.replace(settings, resume=False).resolved()
+    before, now = saved.kept(), settings.kept()
     for name in FIXED_AT_START:
-        if getattr(settings, name) != getattr(saved, name):
-            raise UsageError(f"--{name.replace('_', '-')} of {folder} is {getattr(saved, name)} and cannot be changed")
+        if now[name] != before[name]:
+            raise UsageError(f"--{name.replace('_', '-')} of {folder} is {before[name]} and cannot be changed")
     return settings, folder
 
 

@@ -21,7 +21,7 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.measuring import build_trainer, training_tflop
+from benchmarks.measuring import training_tflop
 from crn_tf.errors import UsageError, run_command
 from crn_tf.files import write_text
 from crn_tf.images import Fit
@@ -74,7 +74,9 @@ def main() -> None:
             raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, not {getattr(options, name)}")
     start_tensorflow()
     from crn_tf.datasets import find_kind, open_data_set
+    from crn_tf.model_description import ModelDescription
     from crn_tf.pipeline import DecodedCache, InputPipeline
+    from crn_tf.trainer import build_trainer
 
     size = settings.image_size
     data = open_data_set(settings.data, settings.dataset or find_kind(settings.data), "train", size[0])
@@ -85,7 +87,7 @@ def main() -> None:
             name: InputPipeline(source, size, settings.fit, settings.batch, seed=0).batches(0, endless)
             for name, source in (("files", data), ("cache", cached))
         }
-        trainer = build_trainer(settings, data.classes.num_classes)
+        trainer, _ = build_trainer(settings, ModelDescription.of_settings(settings, data.classes))
         tflop = training_tflop(trainer.generator, trainer.perceiver)
         if options.training_step:
             sources["training step"] = training_steps(trainer, next(sources["cache"]))

@@ -303,19 +303,6 @@ def training_tflop(generator, perceiver) -> float:
     return 3 * synthesis_tflop(generator) + (1 + 2 * images) * perceiver_tflop(perceiver, height, width)
 
 
-def build_trainer(settings: TrainSettings, num_classes: int):
-    """The trainer of resolved settings, with fresh weights."""
-    from crn_tf import Trainer, build_generator, build_perceiver
-    from crn_tf.loss_weights import find_loss_weights
-    from crn_tf.memory import choose_recomputation
-
-    generator = build_generator(settings.image_size[0], num_classes, settings.images, settings.width, settings.grid)
-    perceiver = build_perceiver(settings.vgg_weights)
-    weights = find_loss_weights(settings.loss_weights)
-    recompute, _ = choose_recomputation(settings.remat, generator, perceiver, settings.batch)
-    return Trainer(generator, perceiver, settings.loss, weights, settings.lr, recompute=recompute)
-
-
 def random_layouts(settings: TrainSettings) -> np.ndarray:
     """Blocks of 16 pixels of Cityscapes' classes, uint8 [B, H, W]."""
     height, width = settings.image_size

@@ -45,7 +45,10 @@ def prepare(settings: TrainSettings) -> tuple[Callable[[], object], float]:
     """A training step on one batch, and its TFLOP."""
     import tensorflow as tf
 
-    trainer = measuring.build_trainer(settings, CITYSCAPES.num_classes)
+    from crn_tf.model_description import ModelDescription
+    from crn_tf.trainer import build_trainer
+
+    trainer, _ = build_trainer(settings, ModelDescription.of_settings(settings, CITYSCAPES))
     photos = tf.constant(measuring.random_photos(settings))
     layouts = tf.constant(measuring.random_layouts(settings))
     tflop = settings.batch * measuring.training_tflop(trainer.generator, trainer.perceiver)

@@ -30,16 +30,27 @@ export ADDRESSES=$addresses
 resume=()
 [ -e "$run/settings.json" ] && resume=(--resume)
 
-# Each task is told apart by SLURM_NODEID. When one ends badly, the others have a minute to end by themselves.
+# A worker that fails for good (1 a file or the disk, 2 the arguments) leaves this behind: the others then end with 75.
+export FAILED=$PWD/crn-$SLURM_JOB_ID.failed
+rm -f "$FAILED"
+
+# Each task is told apart by SLURM_NODEID. When one ends badly, the others have a minute to end by themselves. Slurm
+# sends SIGTERM to all processes: the shell waits for Python.
 srun --kill-on-bad-exit=0 --wait=60 bash -c '
+    trap : TERM
     export TF_CONFIG="{\"cluster\": {\"worker\": [$ADDRESSES]}, \"task\": {\"type\": \"worker\", \"index\": $SLURM_NODEID}}"
-    exec .venv/bin/python train.py --strategy multi-worker "$@"
+    .venv/bin/python train.py --strategy multi-worker "$@"
+    code=$?
+    case $code in 1|2) echo "worker $SLURM_NODEID failed with $code" > "$FAILED" ;; esac
+    exit $code
 ' worker ${resume[@]+"${resume[@]}"} --out "$run" "$@"
 code=$?
 
 # srun returns the highest exit code: of a worker that was killed, 128 and its signal's number (130 is
 # Ctrl-C).
-if [ $code -eq 75 ] || { [ $code -ge 128 ] && [ $code -ne 130 ]; }; then
+if [ -e "$FAILED" ]; then
+    echo "$(cat "$FAILED"): not started again, see above"
+elif [ $code -eq 75 ] || { [ $code -ge 128 ] && [ $code -ne 130 ]; }; then
     if [ "${SLURM_RESTART_COUNT:-0}" -lt "$MAX_RESTARTS" ]; then
         echo "exit code $code: requeued, restart $((${SLURM_RESTART_COUNT:-0} + 1)) of $MAX_RESTARTS"
         scontrol requeue "$SLURM_JOB_ID"

@@ -17,7 +17,7 @@ _MODULE_OF = {
     "load_release_checkpoint": "release",
     "save_weights": "checkpoints",
     "take_over_weights": "loading",
-    "ModelDescription": "checkpoints",
+    "ModelDescription": "model_description",
     "ClassTable": "layouts",
     "CITYSCAPES": "layouts",
 }

@@ -13,6 +13,7 @@ from crn_tf.cluster import Cluster, Watchdog
 from crn_tf.errors import UsageError, UserError
 
 LOGICAL_CPUS = "CRN_LOGICAL_CPUS"  # environment variable: into how many devices to divide the CPU, to try things out
+LOST_WITHIN = 10.0  # seconds for the watchdog to find out who is missing
 # What a collective operation ends with when another worker's process is gone, or is a new one.
 _LOST = (
     tf.errors.AbortedError,
@@ -21,6 +22,9 @@ _LOST = (
     tf.errors.FailedPreconditionError,
     tf.errors.UnavailableError,
 )
+
+# What a GPU's collectives may end with then, but also what a mistake of ours would.
+_PERHAPS_LOST = (tf.errors.InternalError, tf.errors.UnknownError)
 
 
 class Distribution:
@@ -38,12 +42,13 @@ class Distribution:
         self._watchdog: Watchdog | None = None
 
     @classmethod
-    def start(cls, name: str, cluster: Cluster | None) -> "Distribution":
+    def start(cls, name: str, cluster: Cluster | None, batch: int) -> "Distribution":
         """Find the devices, and wait until all workers are there. To be called before TensorFlow computes anything.
 
         Args:
             name: "single", "mirrored", "multi-worker", or "auto" for what there is.
             cluster: From `find_cluster`.
+            batch: The global batch. "auto" uses as many of this machine's devices as can share it, and says so.
 
         Raises:
             UserError: There is only one device, or the cluster cannot be joined.
@@ -51,6 +56,8 @@ class Distribution:
         devices = _find_devices()
         if name == "auto":
             several = cluster is not None and len(cluster.addresses) > 1
+            if not several:
+                devices = _those_that_can_share(batch, devices)
             name = "multi-worker" if several else "mirrored" if len(devices) > 1 else "single"
         if name == "multi-worker":
             if len(cluster.addresses) > 1:
@@ -129,14 +136,18 @@ class Distribution:
             yield
             return
         self._watchdog = Watchdog(self.cluster)
-        self.any(False)  # all are there
-        self._watchdog.start()
         try:
+            self.any(False)  # all are there
+            self._watchdog.start()
             yield
             self.any(False)  # nobody goes while another still needs something
-        except _LOST as error:
+        except (*_LOST, *_PERHAPS_LOST) as error:
+            if not self._watchdog.is_alive():
+                self._watchdog.start()
             self._watchdog.hurry()  # it finds out who is missing
-            self._watchdog.join(10)
+            self._watchdog.join(LOST_WITHIN)
+            if not isinstance(error, _LOST):  # all answer
+                raise
             self._watchdog.leave(f"another worker stopped answering ({first_line(error)[:200]})")
         finally:
             self._watchdog.stop()
@@ -213,6 +224,17 @@ def run_if(condition: tf.Tensor, function: Callable, *arguments) -> None:
 def local_replicas(strategy: tf.distribute.Strategy) -> int:
     """Devices of this worker."""
     return len(strategy.extended.worker_devices)
+
+
+def _those_that_can_share(batch: int, devices: list[str]) -> list[str]:
+    """As many devices as can share a batch equally, the first ones; a line says if that leaves any out."""
+    count = max(number for number in range(1, len(devices) + 1) if batch % number == 0)
+    if count < len(devices):
+        print(
+            f"using {count} of {len(devices)} devices, since --batch {batch} cannot be shared equally by all: "
+            f"--batch {-(-batch // len(devices)) * len(devices)} can"
+        )
+    return devices[:count]
 
 
 def _find_devices() -> list[str]:

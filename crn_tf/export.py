@@ -17,7 +17,7 @@ from PIL import Image
 
 from crn_tf.datasets import layout_files
 from crn_tf.errors import UsageError, UserError, run_command
-from crn_tf.files import make_folder, written_aside
+from crn_tf.files import ABANDONED, make_folder, remove_unfinished, written_aside
 from crn_tf.layouts import LayoutReader, colorize
 from crn_tf.precision import Precision
 from crn_tf.quiet import start_tensorflow
@@ -26,11 +26,12 @@ from crn_tf.settings import Switch
 if TYPE_CHECKING:
     import keras
 
-    from crn_tf.checkpoints import ModelDescription
+    from crn_tf.model_description import ModelDescription
 
 DEFAULT_FOLDER = Path("exported/crn")
 ONNX_FILE = "crn.onnx"
 _PATCHWORKS = 2  # layouts to measure on, if none are given
+_MEASURED = 16  # layouts to measure on, at most
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class ExportSettings:
     format: Literal["png", "jpg"] = "png"
     """Format of the images that the signature layout_png answers."""
     layouts: tuple[Path, ...] = ()
-    """Layout files, or folders of them, to measure the precision's effect on and to warm up with; else a patchwork of
-    all classes."""
+    """Layout files, or folders of them, to measure the precision's effect on (the first 16) and to warm up with; else a
+    patchwork of all classes."""
     data_licence: str | None = None
     """Licence of the training data, for the model card."""
     onnx: Switch = False
@@ -73,14 +74,16 @@ def export(settings: ExportSettings) -> Path:
     """
     if settings.store_in_precision and settings.precision == "float32":
         raise UsageError("--store-in-precision needs --precision bfloat16 or float16: float32 is stored as it is")
-    files = layout_files(settings.layouts)
+    files = layout_files(settings.layouts)[:_MEASURED]
+    make_folder(settings.out)  # what cannot be written is known before the work is done
 
     start_tensorflow()  # only now: it takes seconds
     import tensorflow as tf
 
-    from crn_tf.checkpoints import newest_run
+    from crn_tf.checkpoints import system_error
     from crn_tf.loading import load_generator
     from crn_tf.model_card import ServedAs, classes_json, model_card
+    from crn_tf.run_folder import newest_run
     from crn_tf.serving_model import ServingModel
     from crn_tf.serving_warmup import write_warmup
 
@@ -95,8 +98,9 @@ def export(settings: ExportSettings) -> Path:
     parameters, weights_bytes = generator.count_params(), model.weights_bytes
     served = ServedAs(settings.precision, stored_in, settings.format, parameters, weights_bytes, effect)
 
-    version = next_version(make_folder(settings.out))
-    with written_aside(version) as folder:
+    remove_unfinished(settings.out, untouched_for=ABANDONED)
+    version = next_version(settings.out)
+    with written_aside(version, durable=True) as folder:
         folder.mkdir()
         (folder / "model_card.md").write_text(
             model_card(description, served, weights, settings.data_licence), encoding="utf-8"
@@ -107,13 +111,13 @@ def export(settings: ExportSettings) -> Path:
             # Gradients are of no use to a server.
             options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
             tf.saved_model.save(model, str(folder), signatures=signatures, options=options)
+            (folder / "classes.json").unlink()  # a copy is in the assets
+            warm = write_warmup(folder, _warmup_requests(layouts[:1], description))
+            if settings.onnx:
+                _write_onnx(folder / ONNX_FILE, reference, layouts[:1])
+            _check(folder, layouts[:1], signatures)
         except tf.errors.OpError as error:
-            raise UserError(f"cannot write {version}: {error.message}") from error
-        (folder / "classes.json").unlink()  # a copy is in the assets
-        warm = write_warmup(folder, _warmup_requests(layouts[:1], description))
-        if settings.onnx:
-            _write_onnx(folder / ONNX_FILE, reference, layouts[:1])
-        _check(folder, layouts[:1], signatures)
+            raise UserError(f"cannot write {version}: {system_error(error)}") from error
     _tell(version, weights, description, served, warm)
     return version
 
@@ -148,13 +152,13 @@ def _effect(signatures: dict, reference: "keras.Model", layouts: np.ndarray, pre
     from crn_tf.synthesizer import Synthesizer
 
     synthesizer = Synthesizer(reference)
-    differences = [
-        np.abs(_images(signatures, layout[None]).astype(np.int16) - synthesizer(layout[None])) for layout in layouts
-    ]
-    return (
-        f"mean absolute difference {np.mean(differences):.3g} of 255 from float32, at most {np.max(differences)}, "
-        f"on {len(layouts)} layouts"
-    )
+    means, largest = [], 0
+    for layout in layouts:
+        difference = np.abs(_images(signatures, layout[None]).astype(np.int16) - synthesizer(layout[None]))
+        means.append(difference.mean())
+        largest = max(largest, difference.max())
+    mean = f"mean absolute difference {np.mean(means):.3g} of 255 from float32"
+    return f"{mean}, at most {largest}, on {len(layouts)} layouts"
 
 
 def _images(signatures: dict, layouts: np.ndarray) -> np.ndarray:

@@ -5,8 +5,10 @@ ones so that none takes all memory, or for ever.
 import errno
 import json
 import os
+import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Any, BinaryIO
 
 from crn_tf.errors import UserError
 
+ABANDONED = 86400.0  # seconds after which a file that others may be writing counts as left behind
+_TOKEN = "[0-9a-f]" * 8  # in temporary names: not the process' number, which is the same in many containers
 SMALL = 1 << 20  # bytes of a JSON file, at most; the largest of ours has some 20,000
 
 
@@ -34,7 +38,7 @@ def written_aside(path: Path, durable: bool = False) -> Iterator[Path]:
     Raises:
         UserError: The folder cannot be written or the disk is full; `path` is as it was before.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         make_folder(path.parent)
         yield temporary
@@ -68,13 +72,29 @@ def synchronize(path: Path) -> None:
         os.close(descriptor)
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what `written_aside` leaves in a folder when its process is killed. No process may be writing there."""
-    for path in folder.glob(".*.part*"):
+def remove_unfinished(folder: Path, untouched_for: float = 0.0) -> None:
+    """Remove what `written_aside` leaves in a folder when its process is killed.
+
+    Args:
+        folder: The folder.
+        untouched_for: Only what nobody has written to for so many seconds; 0 if no process can be writing there.
+    """
+    now = time.time()
+    for path in folder.glob(f".*.{_TOKEN}.part*"):
+        if untouched_for and _last_written(path) > now - untouched_for:
+            continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _last_written(path: Path) -> float:
+    """When a file, or anything in a folder, was last written to, in seconds since 1970; now if it is just vanishing."""
+    try:
+        return max(inside.lstat().st_mtime for inside in [path, *path.rglob("*")])
+    except OSError:
+        return time.time()
 
 
 def make_folder(path: Path) -> Path:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from crn_tf.passes import fused, on_tensorflow_cpu
+from crn_tf.passes import after, fused, on_tensorflow_cpu
 
 EPSILON = 1e-12  # of the normalization (the release)
 
@@ -153,14 +153,14 @@ def _gather(x, axis: int):
     weights = tap_weights(n)
     phases = []
     for phase in (0, 1):
-        terms = [
-            _along(weights[phase, tap, shift], axis)
-            * ops.cast(_span(x, axis, shift, shift + n)[..., tap * channels : (tap + 1) * channels], "float32")
-            for tap in range(3)
-            for shift in range(3)
-            if weights[phase, tap, shift].any()
-        ]
-        phases.append(sum(terms[1:], terms[0]))
+        total = None
+        for tap, shift in np.ndindex(3, 3):
+            if weights[phase, tap, shift].any():
+                part = _span(x, axis, shift, shift + n, channels * tap, channels * (tap + 1))
+                term = _along(weights[phase, tap, shift], axis) * ops.cast(part, "float32")
+                total = term if total is None else total + term
+                x = after(total, x)
+        phases.append(total)
     pairs = ops.cast(ops.stack(phases, axis + 1), x.dtype)
     return ops.reshape(pairs, [-1, *(2 * n if a == axis else x.shape[a] for a in (1, 2)), channels])
 
@@ -218,8 +218,8 @@ def _padded(x, axis: int, border: int = 1):
     return ops.pad(x, [(border, border) if a == axis else (0, 0) for a in range(4)])
 
 
-def _span(x, axis: int, start: int, stop: int):
-    return x[:, start:stop] if axis == 1 else x[:, :, start:stop]
+def _span(x, axis: int, start: int, stop: int, first: int, last: int):
+    return x[:, start:stop, :, first:last] if axis == 1 else x[:, :, start:stop, first:last]
 
 
 def _every_other(x, axis: int, start: int, count: int):

@@ -5,18 +5,13 @@ from pathlib import Path
 import h5py
 import keras
 
-from crn_tf.checkpoints import (
-    DESCRIPTION_ATTRIBUTE,
-    WEIGHTS_NAME,
-    ModelDescription,
-    RunFolder,
-    first_line,
-    named,
-)
+from crn_tf.checkpoints import DESCRIPTION_ATTRIBUTE, WEIGHTS_NAME, first_line, named
 from crn_tf.errors import UserError
 from crn_tf.generator import module_height
+from crn_tf.model_description import ModelDescription
 from crn_tf.precision import Precision, computing_in
 from crn_tf.release import describe_release, load_release_checkpoint, release_data, release_prefix
+from crn_tf.run_folder import RunFolder
 from crn_tf.weights_guard import check_weights_file
 
 

@@ -3,6 +3,8 @@
 import math
 import resource
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
 import keras
@@ -29,7 +31,40 @@ def available_gb() -> float:
     from tensorflow.python.client import device_lib  # the only place that tells a GPU's size
 
     limits = [device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU"]
-    return (limits[0] if limits else psutil.virtual_memory().available) / 1e9
+    return (limits[0] if limits else min(psutil.virtual_memory().available, _left_to_container())) / 1e9
+
+
+def _left_to_container(groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> float:
+    """Bytes that a container, or a scheduler's job, may still use of the system's memory: Linux' control groups.
+
+    Args:
+        groups: Where the kernel says which groups this process is in.
+        mount: Where it keeps the groups' limits, each group inside the one that it is part of.
+
+    Returns:
+        The least that any of them leaves; infinity where nothing is limited.
+    """
+    left = math.inf
+    with suppress(OSError):
+        for line in groups.read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            if controllers == "":  # version 2
+                root, limit, used = mount, "memory.max", "memory.current"
+            elif "memory" in controllers.split(","):
+                root, limit, used = mount / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+            else:
+                continue
+            path = root / group.lstrip("/")
+            for folder in [path, *path.parents][: len(path.parts) - len(root.parts) + 1]:
+                with suppress(OSError, ValueError):  # no such file; "max"
+                    left = min(left, int((folder / limit).read_text()) - _working_set(folder, used))
+    return left
+
+
+def _working_set(group: Path, used: str) -> int:
+    """Bytes that a group of processes uses, without files it has read, which the kernel forgets when it has to."""
+    stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    return int((group / used).read_text()) - int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
 
 
 def training_memory_gb(generator: keras.Model, perceiver: keras.Model, batch: int) -> float:

@@ -7,8 +7,9 @@ from pathlib import Path
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
-from crn_tf.checkpoints import ModelDescription, RunFolder
 from crn_tf.layouts import ClassTable
+from crn_tf.model_description import ModelDescription
+from crn_tf.run_folder import RunFolder
 from crn_tf.settings import TrainSettings
 
 CURVE_POINTS = 12  # rows of the loss curve, at most
@@ -161,7 +162,12 @@ def _data(settings: TrainSettings | None, source: Path, data_licence: str | None
     elif kind == "toy":
         name = "The built-in toy streets."
     elif source.suffix in (".ckpt", ".index") or (source / "model.ckpt.index").is_file():
-        name, kind = "The 2017 release's model: Cityscapes, or GTA frames with Cityscapes' classes.", "release"
+        name = "The 2017 release's model: Cityscapes, or GTA frames with Cityscapes' classes."
+        licence = data_licence or (
+            "not stated (`--data-licence`). Cityscapes is for research and teaching, not commercial; frames of a game "
+            "belong to its makers."
+        )
+        return [name, "", f"Licence: {licence}"]
     else:
         name = "The data set is not known: the model was exported from a file without its run folder."
     licence = data_licence or _LICENCES.get(kind)

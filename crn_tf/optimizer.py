@@ -1,7 +1,11 @@
-"""Adam as one operation for each variable."""
+"""Adam as one operation for each variable; updates that are left out where a gradient is not finite."""
+
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
+
+from crn_tf.distribution import on_every_replica, run_if
 
 
 class Adam(keras.optimizers.Adam):
@@ -26,3 +30,32 @@ class Adam(keras.optimizers.Adam):
             epsilon=self.epsilon,
             grad=tf.cast(gradient, variable.dtype),
         )
+
+
+def apply_if_finite(
+    optimizer: keras.optimizers.Optimizer,
+    loss: tf.Tensor,
+    gradients: Sequence[tf.Tensor],
+    variables: Sequence[keras.Variable],
+) -> tf.Tensor:
+    """Update variables, if the loss and all gradients are finite on all replicas; to be called by each of them.
+
+    Args:
+        optimizer: The optimizer. Keras' for loss scaling halves its scale if they are not.
+        loss: This replica's loss.
+        gradients: This replica's part of the gradients.
+        variables: What to update.
+
+    Returns:
+        Whether they were.
+    """
+    # The sum of squares also overflows where Adam's second moment would, which would never become finite again.
+    finite = on_every_replica(tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients)))
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        # It looks at the gradients itself, but takes those of the first replica for those of all.
+        first, *others = gradients
+        nan = tf.constant(float("nan"), first.dtype)
+        optimizer.apply([tf.where(finite, first, nan), *others], variables)
+    else:
+        run_if(finite, optimizer.apply, gradients, variables)
+    return finite

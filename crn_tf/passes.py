@@ -43,6 +43,17 @@ def fused(function: Callable) -> Callable:
     return call
 
 
+def after(awaited, tensor):
+    """The same tensor, not used before another one is computed: TensorFlow, where nothing is fused, would compute all
+    terms of a sum before it adds them up, and hold them in memory at once."""
+    if keras.backend.backend() != "tensorflow":
+        return tensor
+    import tensorflow as tf
+
+    with tf.control_dependencies([awaited]):
+        return tf.identity(tensor)
+
+
 def on_tensorflow_cpu() -> bool:
     """Whether this is TensorFlow, without a GPU."""
     if keras.backend.backend() != "tensorflow":

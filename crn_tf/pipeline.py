@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from crn_tf.datasets import DataSet, FileDataSet, ToyDataSet
 from crn_tf.errors import UserError
-from crn_tf.files import written_aside
+from crn_tf.files import ABANDONED, remove_unfinished, written_aside
 from crn_tf.images import Fit, Size
 
 
@@ -176,6 +176,7 @@ class DecodedCache:
         name = f"{data.fingerprint()}_{size[0]}x{size[1]}_{fit}"
         self._folder = folder / name
         if not self._folder.is_dir():
+            remove_unfinished(folder, untouched_for=ABANDONED)
             try:
                 with written_aside(self._folder) as temporary:
                     temporary.mkdir()

@@ -24,7 +24,8 @@ def start_tensorflow(one_at_a_time: bool = False) -> None:
         try:
             import tensorflow as tf
 
-            if one_at_a_time and not tf.config.list_physical_devices("GPU"):
+            gpus = tf.config.list_physical_devices("GPU")
+            if one_at_a_time and not gpus:
                 with suppress(RuntimeError):  # TensorFlow computes already, in this process' own way
                     tf.config.threading.set_inter_op_parallelism_threads(1)
         except BaseException:

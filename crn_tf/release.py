@@ -14,10 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from crn_tf.checkpoint_index import check_index
-from crn_tf.checkpoints import ModelDescription, reading
+from crn_tf.checkpoints import reading
 from crn_tf.errors import UserError
 from crn_tf.generator import MODULE_WIDTHS
 from crn_tf.layouts import CITYSCAPES, MAX_NAMES, ClassTable
+from crn_tf.model_description import ModelDescription
 
 RELEASE_GRID = (4, 8)
 _ADAM_BETA_2 = 0.999

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from crn_tf.checkpoints import ModelDescription
+from crn_tf.model_description import ModelDescription
 from crn_tf.passes import unfused
 from crn_tf.precision import Precision
 from crn_tf.serving_layouts import PngLayoutDecoder, resize_nearest

@@ -183,14 +183,17 @@ class TrainSettings:
                 raise UsageError(f"--{name.replace('_', '-')} must not be negative, not {getattr(settings, name)}")
         return settings
 
-    def to_json(self) -> str:
-        """The settings as a readable file's text, without what belongs to one call only."""
+    def kept(self) -> dict[str, Any]:
+        """The settings as JSON values with absolute paths, without what belongs to one call only."""
         values = {k: str(v.resolve()) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
         for name in ("vgg_weights", "loss_weights"):  # a name, or a file
             if values[name] and Path(values[name]).is_file():
                 values[name] = str(Path(values[name]).resolve())
-        kept = {k: v for k, v in values.items() if k not in ("strategy", "out", "resume", "demo")}
-        return json.dumps(kept, indent=1) + "\n"
+        return {k: v for k, v in values.items() if k not in ("strategy", "out", "resume", "demo")}
+
+    def to_json(self) -> str:
+        """What is kept of the settings, as a readable file's text."""
+        return json.dumps(self.kept(), indent=1) + "\n"
 
     @classmethod
     def read(cls, path: Path) -> "TrainSettings":
@@ -250,8 +253,11 @@ DEMO = TrainSettings(
     width=0.125,
 )
 
-# Settings that --resume cannot change: the checkpoint would not fit, or the data order would be another.
-FIXED_AT_START = ("size", "base_grid", "images", "width", "precision", "batch", "seed", "flip", "fit", "train_modules")
+# Settings that --resume cannot change: the checkpoint would not fit or would win, or the data order would be another.
+FIXED_AT_START = (
+    *("size", "base_grid", "images", "width", "precision", "batch", "seed", "flip", "fit", "train_modules"),
+    "loss_weights",
+)
 
 
 def parse_pair(text: str, option: str) -> tuple[int, int]:

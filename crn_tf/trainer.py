@@ -8,13 +8,35 @@ import tensorflow as tf
 from keras import ops
 
 from crn_tf.checkpoints import named
-from crn_tf.distribution import mean_of_replicas, on_every_replica, run_if, split
+from crn_tf.distribution import mean_of_replicas, split
 from crn_tf.generator import module_height
-from crn_tf.loss_weights import TAP_NAMES
+from crn_tf.loss_weights import TAP_NAMES, find_loss_weights
 from crn_tf.losses import LOSSES, tap_errors
-from crn_tf.optimizer import Adam
-from crn_tf.perceiver import split_blocks
+from crn_tf.memory import choose_recomputation
+from crn_tf.model_description import ModelDescription
+from crn_tf.optimizer import Adam, apply_if_finite
+from crn_tf.perceiver import build_perceiver, split_blocks
 from crn_tf.recomputing import recomputing_blocks, recomputing_generator
+from crn_tf.settings import TrainSettings
+
+
+def build_trainer(settings: TrainSettings, description: ModelDescription, replicas: int = 1) -> tuple["Trainer", str]:
+    """The trainer that resolved settings ask for, with fresh weights, and a line about its memory.
+
+    Args:
+        settings: The settings, with the perceiver's weights.
+        description: Of the model to train.
+        replicas: Devices that share a batch.
+
+    Raises:
+        UserError: A file of weights cannot be used.
+    """
+    perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
+    generator = description.build()
+    recompute, why = choose_recomputation(settings.remat, generator, perceiver, settings.batch // replicas)
+    weights = find_loss_weights(settings.loss_weights)
+    trainer = Trainer(generator, perceiver, settings.loss, weights, settings.lr, settings.trained_heights, recompute)
+    return trainer, why
 
 
 class Trainer:
@@ -46,7 +68,7 @@ class Trainer:
             recompute: Keep less for the backward pass and compute it again, which takes longer (see `recomputing`).
         """
         self._strategy = tf.distribute.get_strategy()
-        self.generator, self.perceiver = generator, perceiver
+        self.generator, self.perceiver, self.recompute = generator, perceiver, recompute
         self._synthesize, self._blocks = generator, split_blocks(perceiver)
         if recompute:
             self._synthesize = recomputing_generator(generator)
@@ -111,26 +133,11 @@ class Trainer:
             # The optimizer adds up the replicas' gradients.
             scaled_loss = self.optimizer.scale_loss(loss / self._strategy.num_replicas_in_sync)
         gradients = tape.gradient(scaled_loss, self.generator.trainable_variables)
-        applied = self._apply_if_finite(loss, gradients)
+        applied = apply_if_finite(self.optimizer, loss, gradients, self.generator.trainable_variables)
         self.skipped_in_a_row.assign(tf.where(applied, tf.zeros((), "int64"), self.skipped_in_a_row.value + 1))
         loss, terms = mean_of_replicas(loss, terms)
         self._measure(terms, applied)
         return loss, terms
-
-    def _apply_if_finite(self, loss: tf.Tensor, gradients: list[tf.Tensor]) -> tf.Tensor:
-        """Update the weights, if the loss and all gradients are finite on all replicas. Returns whether they were."""
-
-        def update(gradients):
-            self.optimizer.apply(gradients, self.generator.trainable_variables)
-
-        if self.loss_scale is not None:  # looks at the gradients itself
-            before = tf.identity(self.optimizer.iterations.value)
-            update(gradients)
-            return self.optimizer.iterations.value > before
-        # The sum of squares also overflows where Adam's second moment would, which would never become finite again.
-        finite = on_every_replica(tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients)))
-        run_if(finite, update, gradients)
-        return finite
 
     @property
     def loss_scale(self) -> keras.Variable | None:

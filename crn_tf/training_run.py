@@ -14,30 +14,28 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from crn_tf import sheets
-from crn_tf.checkpoints import ModelDescription, RunFolder, save_weights, system_error
+from crn_tf.checkpoints import save_weights
 from crn_tf.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
 from crn_tf.distribution import Distribution
 from crn_tf.errors import UserError
-from crn_tf.images import read_image, write_image
-from crn_tf.layouts import colorize
 from crn_tf.loading import take_over_weights
-from crn_tf.loss_weights import AUTO, TAP_NAMES, find_loss_weights, write_loss_weights
-from crn_tf.memory import choose_recomputation, peak_memory_gb
-from crn_tf.perceiver import build_perceiver
+from crn_tf.loss_weights import AUTO, TAP_NAMES, write_loss_weights
+from crn_tf.memory import peak_memory_gb
+from crn_tf.model_description import ModelDescription
 from crn_tf.pipeline import DecodedCache, InputPipeline
 from crn_tf.precision import PRECISION_POLICIES
 from crn_tf.release import load_release_checkpoint, release_prefix
+from crn_tf.run_folder import RunFolder
+from crn_tf.run_reports import RunLogs, SampleSheets
 from crn_tf.settings import TrainSettings
 from crn_tf.synthesizer import Synthesizer
-from crn_tf.trainer import Trainer
+from crn_tf.trainer import build_trainer
 
 SAMPLES = 4  # rows of a sample sheet
 CALIBRATION_BATCHES = 20  # of --loss-weights auto
 LOG_STEPS = 10  # TensorBoard gets the mean over so many steps
 MAX_SKIPPED = 10  # steps in a row whose loss or gradients are not finite
 MIN_LOSS_SCALE = 1.0  # of float16: below, gradients are too large even without scaling
-STAGES = 4  # columns of synthesized images in the picture of the whole run
 
 
 class DivergedError(UserError):
@@ -72,25 +70,16 @@ class TrainingRun:
         keras.config.set_dtype_policy(PRECISION_POLICIES[settings.precision])
         keras.utils.set_random_seed(settings.seed)
         self._open_data()
-        self.description = ModelDescription(
-            settings.image_size[0], settings.grid, settings.images, settings.width, self.pipeline.data.classes
-        )
+        self.description = ModelDescription.of_settings(settings, self.pipeline.data.classes)
         if folder.checkpoints():
             difference = folder.description().difference(self.description)
             if difference:
                 raise UserError(f"the run {folder.path} is of another model: now {difference}")
             folder.check_data(self.pipeline.data)
         with self.distribution.strategy.scope():
-            perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
-            generator = self.description.build()
-            weights = find_loss_weights(settings.loss_weights)
-            batch = settings.batch // self.distribution.replicas
-            recompute, why = choose_recomputation(settings.remat, generator, perceiver, batch)
-            # Kept, because a run that goes on with the other choice would differ by rounding.
-            self.settings = dataclasses.replace(settings, remat="on" if recompute else "off")
-            self.trainer = Trainer(
-                generator, perceiver, settings.loss, weights, settings.lr, settings.trained_heights, recompute
-            )
+            self.trainer, why = build_trainer(settings, self.description, self.distribution.replicas)
+        # Kept, because a run that goes on with the other choice would differ by rounding.
+        self.settings = dataclasses.replace(settings, remat="on" if self.trainer.recompute else "off")
         self.step = 0
         if self.distribution.chief:
             print(why)
@@ -99,11 +88,15 @@ class TrainingRun:
                 self._take_over(settings.init_from)
         self.step = self.distribution.follow_chief(self.trainer.variables().values(), self.step)
         self.trainer.optimizer.learning_rate = settings.lr  # a resumed run may have been given another
-        self._synthesizer = Synthesizer(generator)
+        self._logs: RunLogs | None = None  # the chief's, while it trains
+        self._sheets = SampleSheets(
+            folder, self._samples, Synthesizer(self.trainer.generator), self.description.classes
+        )
         epochs_end = settings.epochs * self.pipeline.steps_per_epoch
         self.last_step = min(epochs_end, settings.steps or epochs_end)
         self._stop_requested = False
         self.preempted = False  # by SIGTERM
+        self._epoch_unseen = False  # SIGTERM came while the last epoch was validated
         self._warnings: set[str] = set()
         self._saved_step, self._saved_time = self.step, time.monotonic()
 
@@ -121,7 +114,11 @@ class TrainingRun:
             data = DecodedCache(data, s.image_size, s.fit, s.cache)
         shard = self.distribution.shard
         self.pipeline = InputPipeline(data, s.image_size, s.fit, s.batch, s.seed, s.flip, s.max_unreadable, shard)
-        self.validation = self._some(validation, s.validation_limit, s.max_unreadable) if validation else None
+        self.validation = None
+        if validation:
+            # Of a few pairs, a single one may be more than the share.
+            share = s.max_unreadable and max(s.max_unreadable, 1 / min(len(validation), s.validation_limit))
+            self.validation = self._some(validation, s.validation_limit, share)
         self._samples = self._some(validation or data, SAMPLES, 1.0)  # as long as there is any
 
     def _some(self, data: DataSet, count: int, max_unreadable: float) -> InputPipeline:
@@ -166,7 +163,7 @@ class TrainingRun:
         complete, chief = True, self.distribution.chief
         with self._stopping_between_steps():
             try:
-                self._open_logs()
+                self._logs = RunLogs(self.folder.logs) if chief else None
                 if self.step == 0:
                     self._calibrate()
                     self._show_epoch(0, None)
@@ -186,31 +183,13 @@ class TrainingRun:
                 advice = f"when that is mended, go on with: python train.py --resume --out {self.folder.path}"
                 raise UserError(f"{error}; saved at step {self._saved_step}; {advice}") from error
             self.preempted = self.distribution.any(self.preempted)
+            complete = complete and not self.distribution.any(self._epoch_unseen)
             if chief:
                 self._save()
                 save_weights(self.folder.weights, self.trainer.generator, self.description)
-                self._write_stages()
-                with self._writing_logs():
-                    self._logs.flush()
+                self._sheets.write_stages(self.description.image_size)
                 self._logs.close()
         return complete and self.step >= self.last_step
-
-    def _open_logs(self) -> None:
-        if not self.distribution.chief:
-            return
-        try:
-            self._logs = tf.summary.create_file_writer(str(self.folder.logs))
-        except tf.errors.OpError as error:
-            raise UserError(f"cannot write {self.folder.logs}: {system_error(error)}") from error
-
-    @contextmanager
-    def _writing_logs(self) -> Iterator[None]:
-        """TensorBoard's summaries go to the run folder; a full disk is one line."""
-        try:
-            with self._logs.as_default():
-                yield
-        except tf.errors.OpError as error:
-            raise UserError(f"cannot write {self.folder.logs}: {system_error(error)}") from error
 
     def _run_epoch(self) -> None:
         """Train to the end of the current epoch, from wherever in it the run stands."""
@@ -266,7 +245,9 @@ class TrainingRun:
         if self.settings.loss_weights == AUTO:
             self.trainer.start_measuring()
             count = min(CALIBRATION_BATCHES, self.pipeline.steps_per_epoch)
-            batches = self._unless_preempted(self.pipeline.batches(0, count))
+            batches = self.pipeline.batches(0, count)
+            if self.distribution.shard[1] == 1:  # else all stop together, at the first step
+                batches = self._unless_preempted(batches)
             for batch in tqdm(batches, "calibrating", count, leave=False, disable=None):
                 self.trainer.measure(*batch)
             self.trainer.rebalance()
@@ -278,9 +259,7 @@ class TrainingRun:
             return
         weights = dict(zip(TAP_NAMES, self.trainer.loss_weights.numpy().tolist(), strict=True))
         write_loss_weights(self.folder.loss_weights, tuple(weights.values()))
-        with self._writing_logs():
-            for name, weight in weights.items():
-                tf.summary.scalar(f"loss_weights/{name}", weight, self.step)
+        self._logs.write_scalars("loss_weights", weights, self.step)
         tqdm.write(f"loss weights {when}: " + ", ".join(f"{name} {weight:.4g}" for name, weight in weights.items()))
 
     def _was_applied(self, loss: float) -> bool:
@@ -360,7 +339,7 @@ class TrainingRun:
             _PreemptedError: SIGTERM came.
         """
         for item in items:
-            if self.preempted and self.distribution.shard[1] == 1:  # else all stop together, at the next step
+            if self.preempted:
                 raise _PreemptedError
             yield item
 
@@ -369,16 +348,13 @@ class TrainingRun:
         per_epoch = self.pipeline.steps_per_epoch
         epoch = math.ceil(self.step / per_epoch)
         ended = self.step % per_epoch == 0 or self.step == self.last_step
-        if ended and not self._sheet(epoch).exists():
+        if ended and not self._sheets.path(epoch).exists():
             self._show_epoch(epoch, None)
-
-    def _sheet(self, epoch: int) -> Path:
-        return self.folder.samples / f"epoch_{epoch:04d}.png"
 
     def _show_epoch(self, epoch: int, train_loss: float | None) -> None:
         """After an epoch: validation loss, weights if they are the best yet, sample sheet, one line of text.
 
-        The other workers wait for the chief.
+        The other workers wait for the chief. After SIGTERM, all of it is left to the run that goes on.
         """
         if not self.distribution.chief:
             return
@@ -386,15 +362,15 @@ class TrainingRun:
         if train_loss is not None:
             texts.append(f"loss {train_loss:.3f}")
         if self.validation:
-            terms = self._validate()
+            try:
+                terms = self._validate()
+            except _PreemptedError:
+                self._epoch_unseen = True
+                return
             best = "the best yet, " if epoch and self._keep_if_best(float(terms.sum())) else ""
             texts.append(f"validation loss {terms.sum():.3f} ({best}{len(self.validation.data)} pairs)")
-        sheet = self._draw_samples()
-        path = self._sheet(epoch)
-        texts.append(str(path))
-        write_image(path, sheet)
-        with self._writing_logs():
-            tf.summary.image("samples", sheet[None], self.step)
+        self._logs.write_image("samples", self._sheets.write(epoch), self.step)
+        texts.append(str(self._sheets.path(epoch)))
         tqdm.write(f"epoch {epoch}, step {self.step}: {', '.join(texts)}")
         self._warn(self.pipeline.data.warning(), self.validation.data.warning() if self.validation else None)
 
@@ -409,13 +385,14 @@ class TrainingRun:
 
     def _keep_if_best(self, validation_loss: float) -> bool:
         """Keep the generator beside the checkpoints, if its loss is the lowest since the loss is measured like this."""
+        kept = self.settings.kept()
         measured = {
             "validation_loss": validation_loss,
             "step": self.step,
-            "loss": self.settings.loss,
+            **{name: kept[name] for name in ("loss", "vgg_weights", "vgg_pool")},
             "loss_weights": self.trainer.loss_weights.numpy().tolist(),
-            "vgg_weights": self.settings.vgg_weights,
             "pairs": len(self.validation.data),
+            "unreadable_pairs": len(self.validation.unreadable),
         }
         return self.folder.save_if_best(self.trainer.generator, self.description, measured)
 
@@ -430,36 +407,6 @@ class TrainingRun:
         self._log("validation", terms)
         return terms
 
-    def _draw_samples(self) -> np.ndarray:
-        """A sheet of some validation pairs: layout, photograph, the k images."""
-        pairs = list(self._samples.batches(0, len(self._samples.data)))
-        photos = np.concatenate([photo.numpy() for photo, _ in pairs])
-        layouts = np.concatenate([layout.numpy() for _, layout in pairs])
-        images = np.concatenate([self._synthesizer(layout[None]) for layout in layouts])
-        return sheets.draw_sheet(
-            [
-                sheets.Column("layout", colorize(layouts, self.description.classes)),
-                sheets.Column("photograph", photos),
-                *sheets.collection_columns(images),
-            ]
-        )
-
-    def _write_stages(self) -> None:
-        """Write the run in one picture: layout, synthesized at several epochs, photograph."""
-        paths = sorted(self.folder.samples.glob("epoch_*.png"), key=lambda path: int(path.stem[6:]))
-        if not paths:  # stopped before the first, or removed
-            return
-        chosen = [paths[i] for i in sorted({round(i) for i in np.linspace(0, len(paths) - 1, STAGES)})]
-        stages = {path: np.asarray(read_image(path)) for path in chosen}
-
-        def column(heading: str, sheet: np.ndarray, number: int) -> sheets.Column:
-            return sheets.Column(heading, sheets.tiles(sheet, number, self.settings.image_size))
-
-        last = stages[chosen[-1]]
-        synthesized = [column(f"epoch {int(path.stem[6:])}", sheet, 2) for path, sheet in stages.items()]
-        columns = [column("layout", last, 0), *synthesized, column("photograph", last, 1)]
-        write_image(self.folder.stages, sheets.draw_sheet(columns))
-
     def _log(self, part: str, terms: np.ndarray | None, **scalars: float) -> None:
         """Write the loss, each tap's part of it (if there are any), and other numbers to TensorBoard."""
         if not self.distribution.chief:
@@ -471,6 +418,4 @@ class TrainingRun:
             scalars["peak_memory_gb"] = peak_memory_gb()
             if self.trainer.loss_scale is not None:
                 scalars["loss_scale"] = float(self.trainer.loss_scale.numpy())
-        with self._writing_logs():
-            for name, value in scalars.items():
-                tf.summary.scalar(f"{part}/{name}", value, self.step)
+        self._logs.write_scalars(part, scalars, self.step)

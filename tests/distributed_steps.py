@@ -64,33 +64,48 @@ def train(distribution, loss: str, recompute: bool) -> dict[str, np.ndarray]:
 
 
 def apply_conditionally(distribution) -> dict[str, np.ndarray]:
-    """A weight after gradients that were applied only where all replicas' are finite: the second are not."""
+    """A weight after gradients that were applied only where all replicas' are finite, and float16's loss scale: of four
+    batches the second is not finite on the first replica, the third on the last."""
     import keras
     import tensorflow as tf
 
-    from crn_tf.distribution import on_every_replica, run_if, split
+    from crn_tf.distribution import split
+    from crn_tf.optimizer import apply_if_finite
 
     strategy = distribution.strategy
-    with strategy.scope():
-        weight = keras.Variable(np.zeros(2), dtype="float32", name="weight")
-        optimizer = keras.optimizers.SGD(1.0)
-        optimizer.build([weight])
-
-    @tf.function
-    def step(pairs):
-        def on_replica(pairs):
-            gradient = tf.reduce_mean(pairs, 0) / strategy.num_replicas_in_sync
-            finite = on_every_replica(tf.reduce_all(tf.math.is_finite(gradient)))
-            run_if(finite, optimizer.apply, [gradient], [weight])
-
-        strategy.run(on_replica, (pairs,))
-
     index, count = distribution.shard
-    batches = np.arange(3 * BATCH * 2, dtype="float32").reshape(3, BATCH, 2)
-    batches[1, 0, 0] = np.nan  # of the first replica only
-    for batch in batches:
-        step(*split(strategy, tf.constant(np.split(batch, count)[index])))
-    return {"conditionally": weight.numpy(), "conditional steps": optimizer.iterations.numpy()}
+    batches = np.arange(4 * BATCH * 2, dtype="float32").reshape(4, BATCH, 2)
+    batches[1, 0, 0] = batches[2, -1, 1] = np.nan
+
+    def run(make_optimizer):
+        with strategy.scope():
+            weight = keras.Variable(np.zeros(2), dtype="float32", name="weight")
+            optimizer = make_optimizer()
+            optimizer.build([weight])
+
+        @tf.function
+        def step(pairs):
+            def on_replica(pairs):
+                gradient = optimizer.scale_loss(tf.reduce_mean(pairs, 0) / strategy.num_replicas_in_sync)
+                return apply_if_finite(optimizer, tf.zeros(()), [gradient], [weight])
+
+            return strategy.experimental_local_results(strategy.run(on_replica, (pairs,)))[0]
+
+        applied = [step(*split(strategy, tf.constant(np.split(batch, count)[index]))) for batch in batches]
+        return optimizer, weight.numpy(), np.array(applied)
+
+    def scaling():
+        return keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1.0), initial_scale=64.0)
+
+    _, plain_weight, plain_applied = run(lambda: keras.optimizers.SGD(1.0))
+    optimizer, scaled_weight, scaled_applied = run(scaling)
+    return {
+        "plain weight": plain_weight,
+        "plain applied": plain_applied,
+        "scaled weight": scaled_weight,
+        "scaled applied": scaled_applied,
+        "loss scale": optimizer.dynamic_scale.numpy(),
+    }
 
 
 def main() -> None:
@@ -103,7 +118,7 @@ def main() -> None:
 
     if "--fused" in options:
         passes.FUSE_FROM = 1
-    distribution = Distribution.start(strategy, find_cluster(strategy))
+    distribution = Distribution.start(strategy, find_cluster(strategy), batch=BATCH)
     print("replicas", distribution.replicas)
     with distribution.watching():
         results = apply_conditionally(distribution)

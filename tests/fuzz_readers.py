@@ -83,8 +83,9 @@ def release_index(prefix: Path) -> None:
 
 
 def weights_file(path: Path) -> None:
-    from crn_tf.checkpoints import ModelDescription, save_weights
+    from crn_tf.checkpoints import save_weights
     from crn_tf.layouts import ClassTable
+    from crn_tf.model_description import ModelDescription
 
     classes = ClassTable(("a", "b"), ((255, 0, 0), (0, 255, 0)), (0, 1), (2,))
     description = ModelDescription(8, (4, 8), 1, 0.002, classes)

@@ -8,18 +8,13 @@ import keras
 import numpy as np
 import pytest
 
-from crn_tf.checkpoints import (
-    KEPT_CHECKPOINTS,
-    ModelDescription,
-    RunFolder,
-    named,
-    newest_run,
-    save_weights,
-)
+from crn_tf.checkpoints import named, save_weights
 from crn_tf.errors import UserError
 from crn_tf.files import write_text
 from crn_tf.layouts import CITYSCAPES, ClassTable
 from crn_tf.loading import load_generator
+from crn_tf.model_description import ModelDescription
+from crn_tf.run_folder import KEPT_CHECKPOINTS, RunFolder, newest_run
 from tests.conftest import ROOT
 
 CLASSES = ClassTable(("a", "b"), ((255, 0, 0), (0, 255, 0)), (0, 1), (2,))
@@ -195,7 +190,7 @@ def test_a_run_without_any_whole_checkpoint_says_so(run, generator):
 
 def test_a_lock_ends_with_its_process_and_its_leftovers_are_removed(run):
     program = (
-        "import os, signal, sys; from pathlib import Path; from crn_tf.checkpoints import RunFolder;"
+        "import os, signal, sys; from pathlib import Path; from crn_tf.run_folder import RunFolder;"
         "run = RunFolder(Path(sys.argv[1])); run.lock(); print('locked', flush=True); signal.alarm(60); signal.pause()"
     )
     with subprocess.Popen(
@@ -205,10 +200,10 @@ def test_a_lock_ends_with_its_process_and_its_leftovers_are_removed(run):
         with pytest.raises(UserError, match="another process is training in"):
             run.lock()
         holder.kill()
-    unfinished = run.path / "checkpoints/.step_00000009.77.part"
+    unfinished = run.path / "checkpoints/.step_00000009.0123abcd.part"
     unfinished.mkdir()
     (unfinished / "state.index").write_bytes(b"half")
-    (run.path / ".model.json.77.part").write_text("half")
+    (run.path / ".model.json.0123abcd.part").write_text("half")
     run.lock()
     assert not list(run.path.rglob("*.part"))
     assert [path.name for path in run.checkpoints()] == ["step_00000003"]

@@ -138,6 +138,8 @@ def test_the_same_command_with_resume_goes_on(call, folder_data, tmp_path):
     assert "steps 2 to 2 in run" in output
     message = the_error(call("train.py", "--resume", "--out", "run", "--no-flip"), 2)
     assert "--flip of run is True and cannot be changed" in message
+    message = the_error(call("train.py", "--resume", "--out", "run", "--loss-weights", "release-512p"), 2)
+    assert "--loss-weights of run is inverse-elements and cannot be changed" in message
 
 
 @pytest.mark.parametrize(

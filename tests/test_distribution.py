@@ -7,13 +7,14 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from crn_tf.cluster import Cluster, tf_config
+from crn_tf.cluster import Cluster, Watchdog, tf_config
 from crn_tf.distribution import LOGICAL_CPUS, Distribution
 from crn_tf.errors import RESTART, UsageError, UserError
 from tests.conftest import ROOT
@@ -79,9 +80,11 @@ def assert_equal_results(found, expected: dict[str, np.ndarray], first_step_tole
 
 def test_gradients_are_applied_only_where_all_are_finite():
     result = apply_conditionally(Distribution())
-    # Means of rows 0..3 and 8..11 of [[0, 1], [2, 3], ...].
-    np.testing.assert_allclose(result["conditionally"], [-(3 + 19), -(4 + 20)])
-    assert result["conditional steps"] == 2
+    for name in ("plain", "scaled"):
+        # Means of rows 0..3 and 12..15 of [[0, 1], [2, 3], ...].
+        np.testing.assert_allclose(result[f"{name} weight"], [-(3 + 27), -(4 + 28)])
+        np.testing.assert_array_equal(result[f"{name} applied"], [True, False, False, True])
+    assert result["loss scale"] == 64 / 4
 
 
 def train_on_two_devices(path: Path, *arguments: str):
@@ -160,13 +163,47 @@ def test_mirroring_needs_several_devices(monkeypatch, parts, message):
     if parts:
         monkeypatch.setenv(LOGICAL_CPUS, parts)
     with pytest.raises(UserError, match=message):
-        Distribution.start("mirrored", None)
+        Distribution.start("mirrored", None, batch=2)
+
+
+@pytest.mark.parametrize(("batch", "used"), [(1, None), (2, 2), (3, 3), (4, 4), (6, 3), (7, None), (8, 4)])
+def test_by_itself_as_many_gpus_work_as_can_share_the_batch(monkeypatch, capsys, batch, used):
+    chosen = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [None] * 4)
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda devices: chosen.append(devices))
+    Distribution.start("auto", None, batch)
+    assert chosen == ([[f"GPU:{number}" for number in range(used)]] if used else [])
+    told = capsys.readouterr().out
+    assert told == "" if used == 4 else f"using {used or 1} of 4 devices" in told
+    assert used == 4 or f"--batch {4 if batch < 4 else 8} can" in told
 
 
 def test_by_itself_one_device_stays_one_device():
-    distribution = Distribution.start("auto", Cluster(("127.0.0.1:1",), 0))
+    distribution = Distribution.start("auto", Cluster(("127.0.0.1:1",), 0), batch=1)
     assert (distribution.replicas, distribution.shard, distribution.chief) == (1, (0, 1), True)
     assert distribution.any(True) and not distribution.any(False)
+
+
+@pytest.mark.parametrize("error", [tf.errors.UnavailableError, tf.errors.InternalError])
+@pytest.mark.parametrize("other_is_there", [True, False])
+def test_an_error_that_may_mean_a_lost_worker_is_one_only_if_a_worker_is_gone(monkeypatch, error, other_is_there):
+    server = socket.create_server(("127.0.0.1", 0))
+    cluster = Cluster(("127.0.0.1:1", f"127.0.0.1:{server.getsockname()[1]}"), 0)
+    if not other_is_there:
+        server.close()
+    codes = []
+
+    def watchdog(cluster):
+        return Watchdog(cluster, patience=600, interval=0.05, leave=codes.append)
+
+    monkeypatch.setattr("crn_tf.distribution.Watchdog", watchdog)
+    monkeypatch.setattr("crn_tf.distribution.LOST_WITHIN", 1.0)
+    monkeypatch.setattr(Distribution, "any", lambda self, flag: flag)
+    raised = pytest.raises(error) if error is tf.errors.InternalError else nullcontext()
+    with server, raised, Distribution(cluster=cluster).watching():
+        raise error(None, None, "ncclSystemError")
+    surely = error is tf.errors.UnavailableError
+    assert set(codes) == ({RESTART} if surely or not other_is_there else set())
 
 
 ONE_FAILS = """
@@ -177,7 +214,7 @@ from crn_tf.quiet import start_tensorflow
 def main():
     start_tensorflow()
     from crn_tf.distribution import Distribution
-    distribution = Distribution.start("auto", Cluster.from_environment())
+    distribution = Distribution.start("auto", Cluster.from_environment(), batch=2)
     with distribution.watching():
         assert distribution.any(not distribution.chief) and not distribution.any(False)
         if not distribution.chief:

@@ -17,11 +17,12 @@ from PIL import Image
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from crn_tf import passes
-from crn_tf.checkpoints import ModelDescription, save_weights
+from crn_tf.checkpoints import save_weights
 from crn_tf.errors import UserError
 from crn_tf.export import ExportSettings, export, next_version, patchworks
 from crn_tf.layouts import ClassTable, LayoutReader, colorize
 from crn_tf.loading import load_generator
+from crn_tf.model_description import ModelDescription
 from crn_tf.serving_warmup import WARMUP_FILE
 from crn_tf.synthesizer import Synthesizer
 from tests.conftest import ROOT
@@ -268,6 +269,26 @@ def test_openvino_reads_it_and_agrees(exported, ids, images):
 # --- the command
 
 
+def test_the_benchmark_measures_requests(exported, tmp_path):
+    command = [
+        sys.executable,
+        ROOT / "benchmarks/request.py",
+        exported,
+        "--requests",
+        "1",
+        "--json",
+        tmp_path / "r.json",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    (measured,) = json.loads((tmp_path / "r.json").read_text())
+    assert (measured["size"], measured["images"]) == ("32x64", 2)
+    assert 0 < measured["seconds_per_request"] < measured["first_request_seconds"]
+    assert f"{measured['seconds_per_request']:.3f}" in result.stdout
+    refused = subprocess.run([*command[:2], tmp_path], capture_output=True, text=True)
+    assert refused.returncode == 1 and refused.stderr.startswith(f"error: {tmp_path} has no saved_model.pb")
+
+
 def test_versions_count_up_and_the_loss_of_one_is_not_filled(tmp_path):
     for name in ("1", "2", "10", "notes", ".11.5.part"):
         (tmp_path / name).mkdir()
@@ -290,6 +311,26 @@ def test_test_py_exports_what_the_module_does(call, weights, exported, tmp_path,
     code, output, _ = call("test.py", "--weights", weights, "--export", "served", "--format", "jpg")
     assert code == 0 and "served/2: " in output
     assert sorted(path.name for path in (tmp_path / "served").iterdir()) == ["1", "2"]
+
+
+@pytest.mark.parametrize("place", ["write_warmup", "saved_model"])
+def test_a_disk_that_is_full_for_tensorflow_is_one_line(weights, tmp_path, monkeypatch, place):
+    def full(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, f"{tmp_path}/x; No space left on device")
+
+    if place == "saved_model":
+        monkeypatch.setattr(tf.saved_model, "save", full)
+    else:
+        monkeypatch.setattr("crn_tf.serving_warmup.write_warmup", full)
+    with pytest.raises(UserError, match=r"cannot write .*1: No space left on device$"):
+        export(ExportSettings(weights, tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot make the folder .*/file/served: Not a directory"):
+        export(ExportSettings(tmp_path / "no weights here", tmp_path / "file/served"))
 
 
 def test_a_failed_export_leaves_nothing(weights, tmp_path, monkeypatch):
@@ -401,14 +442,18 @@ def test_the_card_of_a_run_tells_its_training(call, tmp_path):  # noqa: F811
     assert str(tmp_path) not in card
 
 
-def test_a_release_checkpoint_is_exported_with_its_datas_licence(release_checkpoint, tmp_path):  # noqa: F811
+def test_a_release_checkpoint_is_exported(release_checkpoint, tmp_path):  # noqa: F811
     version = export(ExportSettings(release_checkpoint, tmp_path / "served"))
     model = tf.saved_model.load(str(version)).signatures["serving_default"]
     generator, description = load_generator(release_checkpoint)
     layouts = patchworks(description)
     assert difference(model(layouts=layouts)["images"].numpy(), Synthesizer(generator)(layouts)) <= 1
     card = (version / "model_card.md").read_text()
-    for words in ("The 2017 release's model", "Licence: Cityscapes: for research", "| 13 | car | 0, 0, 142 | 26 |"):
+    for words in (
+        "The 2017 release's model",
+        "Licence: not stated (`--data-licence`). City",
+        "| 13 | car | 0, 0, 142 | 26 |",
+    ):
         assert words in card
 
 
@@ -468,6 +513,9 @@ def test_onnx_agrees(weights, tmp_path, ids, images):
     session = onnxruntime.InferenceSession(folder / "crn.onnx")
     (found,) = session.run(None, {"layouts": ids})
     assert difference(found, images) <= 1
+    void = DESCRIPTION.classes.num_classes - 1
+    unknown, as_void = (session.run(None, {"layouts": np.full_like(ids, value)})[0] for value in (77, void))
+    np.testing.assert_array_equal(unknown, as_void)
 
 
 def test_onnx_without_its_converter_is_explained(weights, tmp_path, monkeypatch):

@@ -1,9 +1,11 @@
 """Nothing half-written ever carries a file's final name."""
 
+import os
+
 import pytest
 
 from crn_tf.errors import UserError
-from crn_tf.files import make_folder, write_text, written_aside
+from crn_tf.files import make_folder, remove_unfinished, write_text, written_aside
 
 
 def contents(folder):
@@ -86,3 +88,32 @@ def test_a_folder_in_the_place_of_a_file_stays(tmp_path):
 def test_make_folder_makes_parents_and_accepts_one_that_is_there(tmp_path):
     path = tmp_path / "a" / "b"
     assert make_folder(path) == path and make_folder(path).is_dir()
+
+
+def test_two_at_once_do_not_disturb_each_other(tmp_path):
+    with written_aside(tmp_path / "a.txt") as first:
+        first.write_text("first")
+        with written_aside(tmp_path / "a.txt") as second:
+            second.write_text("second")
+        assert first.read_text() == "first"
+    assert contents(tmp_path) == {"a.txt": "first"}
+
+
+def test_what_was_left_half_written_is_removed_once_nobody_can_be_writing_it(tmp_path):
+    names = []
+    for name in "ab":
+        with pytest.raises(UserError), written_aside(tmp_path / name) as temporary:
+            names.append(temporary)  # and nothing is written
+    old, new = names
+    whole, foreign = tmp_path / "c", tmp_path / ".video.part"
+    for folder in (old, new, whole, foreign):
+        folder.mkdir()
+        (folder / "file").touch()
+        for path in (folder / "file", folder):
+            os.utime(path, (0, 0))
+    (new / "file").touch()  # a long writing goes on: the folder itself is as old
+    os.utime(new, (0, 0))
+    remove_unfinished(tmp_path, untouched_for=3600)
+    assert set(tmp_path.iterdir()) == {new, whole, foreign}
+    remove_unfinished(tmp_path)
+    assert set(tmp_path.iterdir()) == {whole, foreign}

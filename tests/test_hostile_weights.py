@@ -17,21 +17,16 @@ from tensorflow.core.protobuf import tensor_bundle_pb2
 
 from crn_tf import weights_guard
 from crn_tf.checkpoint_index import check_index
-from crn_tf.checkpoints import (
-    DESCRIPTION_ATTRIBUTE,
-    ModelDescription,
-    RunFolder,
-    named,
-    read_variables,
-    save_weights,
-)
+from crn_tf.checkpoints import DESCRIPTION_ATTRIBUTE, named, read_variables, save_weights
 from crn_tf.datasets import open_data_set
 from crn_tf.errors import UserError
 from crn_tf.files import write_text
 from crn_tf.layouts import CITYSCAPES, ClassTable
 from crn_tf.loading import load_generator
 from crn_tf.loss_weights import find_loss_weights
+from crn_tf.model_description import ModelDescription
 from crn_tf.release import build_generator_from_release, describe_release
+from crn_tf.run_folder import RunFolder
 from crn_tf.vgg_weights import read_kernels
 from crn_tf.weights_guard import check_weights_file
 from tests import fuzz_readers

@@ -184,5 +184,8 @@ def test_the_server_configuration_is_the_apis(tmp_path):
     (model,) = config.model_config_list.config
     assert (model.name, model.base_path) == (MODEL_NAME, "/models/crn")
     compose = (ROOT / "serving/compose.yaml").read_text()
-    for words in ("/serving/models.config", "/serving/batching.config", "../exported}:/models:ro", ".:/serving:ro"):
+    for words in (
+        *("/serving/models.config", "/serving/batching.config", ".:/serving:ro"),
+        *("${CRN_MODEL:-../exported/crn}", f"target: {model.base_path}"),
+    ):
         assert words in compose

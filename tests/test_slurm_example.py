@@ -22,7 +22,7 @@ if [ "$1" = show ]; then printf 'node7\\nnode9\\n'; else echo "scontrol $*" >> r
 PYTHON = """#!/bin/bash
 echo "$TF_CONFIG" >> tf_config
 echo "$*" >> arguments
-exit $((SLURM_NODEID == 1 ? EXIT_CODE : 0))
+exit $((SLURM_NODEID == 1 ? EXIT_CODE : OTHERS_CODE))
 """
 
 
@@ -35,9 +35,10 @@ def submit(tmp_path):
         path.write_text(text)
         path.chmod(0o755)
 
-    def run(*arguments: str, code: int = 0, restarts: int = 0) -> int:
+    def run(*arguments: str, code: int = 0, others: int = 0, restarts: int = 0) -> int:
         environment = {
             **os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "EXIT_CODE": str(code),
+            "OTHERS_CODE": str(others),
             "SLURM_JOB_NODELIST": "node[7,9]", "SLURM_JOB_ID": "5", "SLURM_RESTART_COUNT": str(restarts),
         }  # fmt: skip
         command = ["bash", ROOT / "cluster/slurm.sh", *arguments]
@@ -64,6 +65,21 @@ def test_a_run_that_was_started_goes_on(submit, tmp_path):
     (tmp_path / "run/settings.json").touch()
     assert submit("run", "--res", "256") == 0
     assert lines(tmp_path / "arguments")[0] == "train.py --strategy multi-worker --resume --out run --res 256"
+
+
+@pytest.mark.parametrize("code", [1, 2])
+def test_a_failure_that_stays_is_not_started_again_though_the_others_ask_for_it(submit, tmp_path, capfd, code):
+    assert submit("run", code=code, others=75) == 75
+    assert not (tmp_path / "requeued").exists()
+    assert f"worker 1 failed with {code}: not started again" in capfd.readouterr().out
+    assert submit("run", code=75, others=75) == 75  # what was left behind does not count when it is submitted again
+    assert (tmp_path / "requeued").exists()
+
+
+def test_sigterm_waits_for_what_python_saves(submit, tmp_path):
+    (tmp_path / ".venv/bin/python").write_text("#!/bin/bash\nkill -TERM $PPID; sleep 0.5; exit 75\n")
+    assert submit("run") == 75
+    assert (tmp_path / "requeued").exists()
 
 
 @pytest.mark.parametrize(

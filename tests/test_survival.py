@@ -10,10 +10,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from crn_tf.checkpoints import ModelDescription, RunFolder, named, save_weights
+from crn_tf.checkpoints import named, save_weights
 from crn_tf.errors import UserError
 from crn_tf.images import write_image
 from crn_tf.layouts import ClassTable
+from crn_tf.model_description import ModelDescription
+from crn_tf.run_folder import RunFolder
 from crn_tf.settings import TrainSettings
 from crn_tf.training_run import TrainingRun
 from tests.conftest import ROOT

@@ -11,10 +11,10 @@ import tensorflow as tf
 from PIL import Image
 
 from crn_tf import training_run
-from crn_tf.checkpoints import RunFolder
 from crn_tf.errors import UserError
 from crn_tf.loading import load_generator
 from crn_tf.loss_weights import TAP_NAMES, find_loss_weights
+from crn_tf.run_folder import RunFolder
 from crn_tf.settings import TrainSettings
 from crn_tf.training_run import TrainingRun
 
@@ -144,19 +144,65 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss(settings, tmp_
         np.testing.assert_array_equal(a, b)
 
 
+def test_the_same_perceiver_in_other_words_does_not_make_other_weights_the_best(settings, tmp_path, monkeypatch):
+    run = start(dataclasses.replace(settings, steps=1), tmp_path / "run")
+    assert run.run()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vgg.h5").touch()
+    for file, loss, kept in ((Path("vgg.h5"), 2.0, True), (tmp_path / "vgg.h5", 3.0, False), ("random", 3.0, True)):
+        run.settings = dataclasses.replace(settings, vgg_weights=str(file))
+        assert run._keep_if_best(loss) is kept
+
+
+def test_sigterm_while_the_last_epoch_is_validated_leaves_that_to_the_run_that_goes_on(settings, tmp_path, monkeypatch):
+    run = start(dataclasses.replace(settings, epochs=1), tmp_path / "run")
+    monkeypatch.setattr(run.trainer, "evaluate", interrupting(run.trainer.evaluate, lambda: run.step == 5))
+    assert not run.run() and run.preempted and run.step == 5
+    assert not (tmp_path / "run/samples/epoch_0001.png").exists()
+    again = start(dataclasses.replace(settings, epochs=1), tmp_path / "run")
+    assert again.step == 5 and again.run()
+    assert (tmp_path / "run/samples/epoch_0001.png").exists() and again.folder.best_weights.exists()
+
+
+def test_a_damaged_sheet_is_left_out_of_the_stages(settings, tmp_path):
+    assert start(dataclasses.replace(settings, steps=5), tmp_path / "run").run()
+    with Image.open(tmp_path / "run/stages.png") as stages:
+        width = stages.width
+    (tmp_path / "run/samples/epoch_0001.png").write_bytes(b"")
+    (tmp_path / "run/stages.png").unlink()
+    assert start(dataclasses.replace(settings, steps=6), tmp_path / "run").run()
+    with Image.open(tmp_path / "run/stages.png") as stages:
+        assert stages.width == width  # epochs 0 and 2 instead of 0 and 1
+
+
+def test_one_of_a_few_validation_pairs_may_be_unreadable(settings, folder_data, tmp_path, capsys):
+    run = start(dataclasses.replace(settings, steps=1), tmp_path / "run")
+    strict = start(dataclasses.replace(settings, steps=1, max_unreadable=0.0), tmp_path / "strict")
+    (folder_data / "photos/val/0.png").write_bytes(b"")
+    assert run.run()
+    assert "photos/val/0.png" in "".join(warnings_in(capsys.readouterr().err))
+    with pytest.raises(UserError, match="1 of 2 pairs cannot be read"):
+        strict.run()
+
+
+def interrupting(function, when):
+    """The function, with a SIGTERM after it, at a certain time."""
+
+    def interrupted(*arguments):
+        result = function(*arguments)
+        if when():
+            signal.raise_signal(signal.SIGTERM)
+        return result
+
+    return interrupted
+
+
 @pytest.mark.parametrize("when", ["a step", "validation"])
 def test_sigterm_saves_and_says_that_it_was_preempted(settings, tmp_path, monkeypatch, when):
     run = start(settings, tmp_path / "run")
     name = {"a step": "train_step", "validation": "evaluate"}[when]
-    original = getattr(run.trainer, name)
-
-    def interrupted(*batch):
-        result = original(*batch)
-        if run.step == {"a step": 2, "validation": 5}[when]:
-            signal.raise_signal(signal.SIGTERM)
-        return result
-
-    monkeypatch.setattr(run.trainer, name, interrupted)
+    at_step = {"a step": 2, "validation": 5}[when]
+    monkeypatch.setattr(run.trainer, name, interrupting(getattr(run.trainer, name), lambda: run.step == at_step))
     assert not run.run() and run.preempted
     step = {"a step": 3, "validation": 5}[when]
     assert [path.name for path in run.folder.checkpoints()] == [f"step_{step:08d}"]

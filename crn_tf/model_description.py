@@ -1,0 +1,98 @@
+"""The description of a model: what is needed to build its generator again, and to read layouts for it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from crn_tf.errors import UserError
+from crn_tf.files import parse_json
+from crn_tf.generator import MODULE_WIDTHS, build_generator, module_heights
+from crn_tf.layouts import ClassTable
+from crn_tf.settings import TrainSettings
+
+_LARGEST_COUNT = 1 << 16  # of rows, columns or images in a description that is believed
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What is needed to build a generator again and to read layouts for it."""
+
+    height: int
+    base_grid: tuple[int, int]
+    num_images: int
+    width: float
+    classes: ClassTable
+
+    @classmethod
+    def of_settings(cls, settings: TrainSettings, classes: ClassTable) -> "ModelDescription":
+        """The model that resolved settings ask for."""
+        return cls(settings.image_size[0], settings.grid, settings.images, settings.width, classes)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.height, self.height // self.base_grid[0] * self.base_grid[1]
+
+    def build(self) -> keras.Model:
+        """Build the generator, with fresh weights."""
+        return build_generator(self.height, self.classes.num_classes, self.num_images, self.width, self.base_grid)
+
+    def to_json(self) -> str:
+        """The description as readable text."""
+        return json.dumps({**vars(self), "classes": self.classes.to_json()}, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelDescription":
+        """The description `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: The text is another, or no generator is like this.
+        """
+        values = parse_json(text)
+        classes = ClassTable.from_json(values["classes"])
+        rows, columns = values["base_grid"]
+        height, images, width = values["height"], values["num_images"], values["width"]
+        if not all(type(count) is int and 1 <= count <= _LARGEST_COUNT for count in (height, rows, columns, images)):
+            raise ValueError(f"height, base_grid and num_images must be whole numbers from 1 to {_LARGEST_COUNT}")
+        if type(width) not in (int, float) or not 0 < width <= _LARGEST_COUNT:
+            raise ValueError(f"width must be a number from 0 to {_LARGEST_COUNT}")
+        module_heights(height, rows)
+        return cls(height, (rows, columns), images, width, classes)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the generator's weights are, from the shapes alone."""
+        total, before, classes = 0, 0, self.classes.num_classes
+        for full in MODULE_WIDTHS[: len(module_heights(self.height, self.base_grid[0]))]:
+            channels = max(1, round(self.width * full))
+            total += 9 * channels * (before + classes + channels) + 4 * channels
+            before = channels
+        return total + (before + 1) * 3 * self.num_images
+
+    def check_size(self, path: Path, stored: int) -> None:
+        """Compare the model with the size of the files that should hold its weights, before memory is taken for it.
+
+        Raises:
+            UserError: They are too small for it.
+        """
+        if 4 * self.parameters > stored:
+            raise UserError(
+                f"{path} describes a model of {self.parameters:,} parameters, but its weights have {stored:,} bytes, "
+                "too few for that: it is damaged, or of another model"
+            )
+
+    def difference(self, other: "ModelDescription") -> str | None:
+        """What makes another generator's weights unfit for this one, or None if nothing does."""
+        for name in ("height", "base_grid", "num_images", "width"):
+            if getattr(self, name) != getattr(other, name):
+                return f"{name.replace('_', ' ')} {getattr(other, name)}, expected {getattr(self, name)}"
+        if self.classes.names != other.classes.names:
+            return f"classes {_brief(other.classes)}, expected {_brief(self.classes)}"
+        return None
+
+
+def _brief(classes: ClassTable) -> str:
+    names = classes.names if len(classes.names) <= 6 else (*classes.names[:5], "...")
+    return f"{len(classes.names)} + void ({', '.join(names)})"

@@ -1,0 +1,119 @@
+"""What a training run shows of itself: TensorBoard's logs, a sheet of samples for each epoch, the picture of stages."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from crn_tf import sheets
+from crn_tf.checkpoints import system_error
+from crn_tf.errors import UserError
+from crn_tf.images import read_image, write_image
+from crn_tf.layouts import ClassTable, colorize
+from crn_tf.pipeline import InputPipeline
+from crn_tf.run_folder import RunFolder
+from crn_tf.synthesizer import Synthesizer
+
+STAGES = 4  # columns of synthesized images in the picture of the whole run
+
+
+class RunLogs:
+    """TensorBoard's logs of a run. A full disk is one line."""
+
+    def __init__(self, folder: Path):
+        """Start to write.
+
+        Raises:
+            UserError: The folder cannot be written; so do all methods.
+        """
+        self._folder = folder
+        with self._writing():
+            self._writer = tf.summary.create_file_writer(str(folder))
+
+    def write_scalars(self, part: str, scalars: Mapping[str, float], step: int) -> None:
+        """Write numbers, under the name of the part of the run they belong to."""
+        with self._writing(), self._writer.as_default():
+            for name, value in scalars.items():
+                tf.summary.scalar(f"{part}/{name}", value, step)
+
+    def write_image(self, name: str, image: np.ndarray, step: int) -> None:
+        """Write a picture, uint8 [H, W, 3]."""
+        with self._writing(), self._writer.as_default():
+            tf.summary.image(name, image[None], step)
+
+    def close(self) -> None:
+        """Write what is still kept back, and write no more."""
+        with self._writing():
+            self._writer.flush()
+        self._writer.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise UserError(f"cannot write {self._folder}: {system_error(error)}") from error
+
+
+class SampleSheets:
+    """Sheets of the same few pairs, one for each epoch: layout, photograph, the images synthesized by then."""
+
+    def __init__(self, folder: RunFolder, pairs: InputPipeline, synthesizer: Synthesizer, classes: ClassTable):
+        self._folder, self._pairs, self._synthesizer, self._classes = folder, pairs, synthesizer, classes
+
+    def path(self, epoch: int) -> Path:
+        """Where the sheet of an epoch is, or will be."""
+        return self._folder.samples / f"epoch_{epoch:04d}.png"
+
+    def write(self, epoch: int) -> np.ndarray:
+        """Write the sheet of an epoch, with the generator as it is now.
+
+        Returns:
+            The sheet, uint8 [H, W, 3].
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        pairs = list(self._pairs.batches(0, len(self._pairs.data)))
+        photos = np.concatenate([photo.numpy() for photo, _ in pairs])
+        layouts = np.concatenate([layout.numpy() for _, layout in pairs])
+        images = np.concatenate([self._synthesizer(layout[None]) for layout in layouts])
+        sheet = sheets.draw_sheet(
+            [
+                sheets.Column("layout", colorize(layouts, self._classes)),
+                sheets.Column("photograph", photos),
+                *sheets.collection_columns(images),
+            ]
+        )
+        write_image(self.path(epoch), sheet)
+        return sheet
+
+    def write_stages(self, image_size: tuple[int, int]) -> None:
+        """Write the run in one picture: layout, synthesized at several epochs, photograph.
+
+        Args:
+            image_size: Height and width of an image in the sheets.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        paths = sorted(self._folder.samples.glob("epoch_*.png"), key=lambda path: int(path.stem[6:]))
+        if not paths:  # stopped before the first, or removed
+            return
+        chosen = [paths[i] for i in sorted({round(i) for i in np.linspace(0, len(paths) - 1, STAGES)})]
+        stages = {}
+        for path in chosen:
+            with suppress(UserError):  # a crash of the machine may have cut it short
+                stages[path] = np.asarray(read_image(path))
+        if not stages:
+            return
+
+        def column(heading: str, sheet: np.ndarray, number: int) -> sheets.Column:
+            return sheets.Column(heading, sheets.tiles(sheet, number, image_size))
+
+        last = list(stages.values())[-1]
+        synthesized = [column(f"epoch {int(path.stem[6:])}", sheet, 2) for path, sheet in stages.items()]
+        columns = [column("layout", last, 0), *synthesized, column("photograph", last, 1)]
+        write_image(self._folder.stages, sheets.draw_sheet(columns))
