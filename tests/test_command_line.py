@@ -169,11 +169,13 @@ def test_no_image_is_written_over_a_layout(call, folder_data):
 
 
 def test_a_run_that_failed_before_its_first_step_can_be_tried_again(call, folder_data, tmp_path):
-    bad = tmp_path / "own/labels/val/0.png"
-    good = bad.read_bytes()
-    damage(bad, "ids")
+    layouts = list((tmp_path / "own/labels/val").iterdir())
+    good = [path.read_bytes() for path in layouts]
+    for path in layouts:  # one of a few may be bad
+        damage(path, "ids")
     the_error(call("train.py", "--data", folder_data, *TINY))
-    bad.write_bytes(good)
+    for path, content in zip(layouts, good, strict=True):
+        path.write_bytes(content)
     train_tiny(call, folder_data)
 
 
