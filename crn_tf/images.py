@@ -34,16 +34,24 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_image(path: Path) -> Image.Image:
-    """Read and decode a picture completely.
+    """Read and decode a picture completely. Its `info` has the `raw_mode` it was stored in.
 
     Raises:
         UserError: The file is missing, not a picture, damaged, or too large.
     """
     with _opened(path) as (file, image):
+        image.info["raw mode"] = raw_mode(image)
         image.load()
         if image.format == "PNG" and _may_lack_rows(image):
             _check_rows(file)
         return image
+
+
+def raw_mode(image: Image.Image) -> str:
+    """How a picture that is not decoded yet stores its pixels, in Pillow's words: "L;4" for grey of four bits."""
+    arguments = image.tile[0][3] if image.tile else ""
+    raw = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return raw if isinstance(raw, str) else ""
 
 
 def image_size(path: Path) -> Size:

@@ -157,7 +157,7 @@ class LayoutReader:
     def read(self, path: Path, size: Size | None = None, fit: Fit = "resize") -> np.ndarray:
         """Read a layout and bring it to a size with nearest-neighbour sampling.
 
-        Grey files (8 or 16 bits) hold class ids, colour files the palette's colours. A palette PNG is read by its
+        Grey files (1 to 16 bits) hold class ids, colour files the palette's colours. A palette PNG is read by its
         colours where the class table knows most of them (void says nothing), else its indices are the class ids.
 
         Args:
@@ -187,7 +187,10 @@ class LayoutReader:
         if image.mode == "LA":
             image = opaque(image, path).convert("L")
         if image.mode in ("1", "L", "I", "I;16", "I;16B", "I;16L"):
-            return self._from_ids(np.asarray(image), path)
+            # Pillow stretches two and four bits to eight.
+            return self._from_ids(np.asarray(image) // _STRETCHED.get(image.info["raw mode"], 1), path)
+        if image.info["raw mode"].startswith("LA;16"):  # colours to Pillow
+            raise UserError(f"{path} is grey of 16 bits with an alpha channel; expected a PNG without: flatten it first")
         if image.mode not in ("RGB", "RGBA", "PA"):
             raise UserError(f"{path} has pixels of kind {image.mode}; expected class ids (grey) or palette colours")
         return self._count(self._look_up(np.asarray(opaque(image, path).convert("RGB"))), image, path)
@@ -233,6 +236,9 @@ class LayoutReader:
 def colorize(layout: np.ndarray, classes: ClassTable) -> np.ndarray:
     """A picture of a layout in its palette, void in black: uint8 [..., H, W] -> uint8 [..., H, W, 3]."""
     return np.array([*classes.palette, (0, 0, 0)], np.uint8)[layout]
+
+
+_STRETCHED = {"L;2": 85, "L;4": 17}  # by raw mode
 
 
 def _packed(rgb: np.ndarray) -> np.ndarray:

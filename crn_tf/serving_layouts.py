@@ -17,6 +17,7 @@ MAX_PIXELS = 1 << 24  # of a layout, such as 4096x4096. Decoding takes 8 bytes f
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_BYTES = 33  # signature, and the first chunk: length, IHDR, width, height, depth, colour type, ..., checksum
 _GREY, _PALETTE, _GREY_ALPHA = 0, 3, 4  # colour types; all others hold colours
+_MAX_CHUNKS = 1000  # before a picture's pixels: each takes some time to skip
 _EXPECTED = "expected a PNG of class ids (grey) or of palette colours"
 _DAMAGED = f"is a damaged or truncated PNG; {_EXPECTED}"
 _TRANSPARENT = "has transparent pixels; expected an opaque PNG: flatten it first"
@@ -62,7 +63,8 @@ class PngLayoutDecoder:
     def _decode_checked(self, png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         header = tf.cast(tf.io.decode_raw(tf.strings.substr(png, 24, 2), tf.uint8), tf.int32)
         depth, kind = header[0], header[1]
-        palette, alpha, data = _palette_chunks(png)
+        no_palette = tf.constant(b""), tf.constant(b""), tf.constant(0)
+        palette, alpha, data = tf.cond(kind == _PALETTE, lambda: _palette_chunks(png), lambda: no_palette)
         grey = tf.cond(kind == _PALETTE, lambda: _as_grey(png, data), lambda: png)
         pixels, sound = _decode_or_blank(grey)
         layout, clear = tf.case(
@@ -76,10 +78,8 @@ class PngLayoutDecoder:
         return layout, tf.where(sound, tf.where(clear, _TRANSPARENT, ""), _DAMAGED)
 
     def _from_ids(self, pixels: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
-        # Pixels of fewer than 16 bits were stretched to these. Those of 2 and 4 bits stay stretched to 8, as Pillow
-        # leaves them.
-        stretched = tf.where(depth == 16, 1, tf.where(depth == 1, 65535, 257))
-        return tf.gather(self._class_of_id, tf.cast(self._resize(pixels[..., 0]), tf.int32) // stretched)
+        ids = tf.cast(self._resize(pixels[..., 0]), tf.int32) // _stretched(depth)
+        return tf.gather(self._class_of_id, ids)
 
     def _from_colors(self, pixels: tf.Tensor) -> tf.Tensor:
         return self._known_or_void(self._look_up(tf.cast(self._resize(pixels)[..., :3], tf.int32) // 256))
@@ -88,8 +88,7 @@ class PngLayoutDecoder:
         self, pixels: tf.Tensor, depth: tf.Tensor, palette: tf.Tensor, alpha: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """By colour where the class table knows most of them, else the indices are class ids."""
-        stretched = 65535 // (tf.bitwise.left_shift(1, depth) - 1)
-        indices = tf.cast(pixels[..., 0], tf.int32) // stretched
+        indices = tf.cast(pixels[..., 0], tf.int32) // _stretched(depth)
         counts = tf.math.bincount(tf.reshape(indices, [-1]), minlength=256, maxlength=256)
         colors = tf.reshape(tf.cast(tf.io.decode_raw(palette, tf.uint8), tf.int32), [-1, 3])
         classes = self._look_up(tf.pad(colors, [[0, 256 - tf.shape(colors)[0]], [0, 0]]))
@@ -129,9 +128,20 @@ def resize_nearest(pixels: tf.Tensor, size: Size, axis: int) -> tf.Tensor:
     return tf.gather(rows, _nearest(shape[axis + 1], size[1]), axis=axis + 1)
 
 
+def unknown_to_optimizers(tensor: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
+    """The same tensor, of which TensorFlow's optimizers know neither the value nor more of the shape than is given."""
+    return tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=shape)
+
+
+def _stretched(depth: tf.Tensor) -> tf.Tensor:
+    """What values of a number of bits were multiplied with when they were decoded to 16."""
+    return 65535 // (tf.bitwise.left_shift(1, depth) - 1)
+
+
 def _nearest(source: tf.Tensor, target: int) -> tf.Tensor:
     """Pillow's source coordinate of each target pixel: half a step, then step by step, with its rounding errors."""
-    step = tf.cast(source, tf.float64) / target
+    # TensorFlow would multiply with the inverse of a constant, which rounds otherwise: 640 / 192 is not 640 * (1 / 192).
+    step = tf.cast(source, tf.float64) / unknown_to_optimizers(tf.constant(target, tf.float64), tf.TensorShape([]))
     steps = tf.concat([[step / 2], tf.fill([target - 1], step)], 0)
     return tf.minimum(tf.cast(tf.cumsum(steps), tf.int32), source - 1)
 
@@ -139,7 +149,7 @@ def _nearest(source: tf.Tensor, target: int) -> tf.Tensor:
 def _header_problem(png: tf.Tensor) -> tf.Tensor:
     """What a picture's first bytes say against decoding it; empty for nothing."""
     complete = (tf.strings.length(png) > _HEADER_BYTES) & (tf.strings.substr(png, 0, 8) == _PNG_SIGNATURE)
-    return tf.cond(complete, lambda: _size_problem(png), lambda: _format_problem(png))
+    return tf.cond(complete, lambda: _first_chunk_problem(png), lambda: _format_problem(png))
 
 
 def _format_problem(png: tf.Tensor) -> tf.Tensor:
@@ -158,6 +168,15 @@ def _format_problem(png: tf.Tensor) -> tf.Tensor:
         ],
         default=lambda: tf.constant(f"is not a PNG; {_EXPECTED}"),
     )
+
+
+def _first_chunk_problem(png: tf.Tensor) -> tf.Tensor:
+    header = tf.cast(tf.io.decode_raw(tf.strings.substr(png, 24, 2), tf.uint8), tf.int32)
+    depth, kind = header[0], header[1]
+    # A palette of 16 bits would pass for a grey picture, once it is one.
+    possible = tf.reduce_any(depth == [1, 2, 4, 8, 16]) & ((kind != _PALETTE) | (depth <= 8))
+    sound = (tf.strings.substr(png, 12, 4) == b"IHDR") & possible
+    return tf.cond(sound, lambda: _size_problem(png), lambda: tf.constant(_DAMAGED))
 
 
 def _size_problem(png: tf.Tensor) -> tf.Tensor:
@@ -187,10 +206,11 @@ def _has_clear(pixels: tf.Tensor) -> tf.Tensor:
 
 
 def _palette_chunks(png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The palette's colours and opacities, at most 256 (empty if there are none), and where the pixels begin."""
+    """The palette's colours and opacities, at most 256 (empty if there are none), and where the pixels begin (the end
+    if they do not)."""
     end = tf.strings.length(png)
 
-    def body(position, palette, alpha, _):
+    def skip_chunk(position, palette, alpha, _):
         length = tf.cast(tf.minimum(_number(png, position), MAX_PIXELS), tf.int32)
         kind = tf.strings.substr(png, position + 4, 4)
         colors = tf.strings.substr(png, position + 8, tf.minimum(length // 3, 256) * 3)
@@ -203,13 +223,14 @@ def _palette_chunks(png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             found,
         )
 
-    position, palette, alpha, _ = tf.while_loop(
+    position, palette, alpha, found = tf.while_loop(
         lambda position, palette, alpha, found: ~found & (position + 12 <= end),
-        body,
+        skip_chunk,
         (tf.constant(_HEADER_BYTES), tf.constant(b""), tf.constant(b""), tf.constant(False)),
+        maximum_iterations=_MAX_CHUNKS,
     )
     whole = tf.strings.length(palette) // 3 * 3  # a truncated file ends anywhere
-    return tf.strings.substr(palette, 0, whole), alpha, position
+    return tf.strings.substr(palette, 0, whole), alpha, tf.where(found, position, end)
 
 
 def _as_grey(png: tf.Tensor, data: tf.Tensor) -> tf.Tensor:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from crn_tf.model_description import ModelDescription
 from crn_tf.passes import unfused
 from crn_tf.precision import Precision
-from crn_tf.serving_layouts import PngLayoutDecoder, resize_nearest
+from crn_tf.serving_layouts import PngLayoutDecoder, resize_nearest, unknown_to_optimizers
 
 ImageFormat = Literal["png", "jpg"]
 SUM_TOLERANCE = 0.01  # of the fractions of a soft layout's pixel; half precision rounds by less
@@ -148,7 +148,7 @@ def _shaped(tensor: tf.Tensor, shape: list[int | None], what: str) -> tf.Tensor:
     """A request's tensor, if it has the shape, in which None stands for anything from one on."""
     # The signature's shape is only written down: a server does not compare requests with it, but TensorFlow relies on
     # it and would optimize our own comparison away. Behind this operation it does not.
-    received = tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=tf.TensorShape(None))
+    received = unknown_to_optimizers(tensor, tf.TensorShape(None))
     any_side, no_side = -1, -2
     expected = tf.constant([side or any_side for side in shape] + [no_side])
 
