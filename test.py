@@ -7,9 +7,9 @@ python test.py --weights runs/NAME --export exported/crn         # for TF Servin
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tyro
@@ -20,7 +20,7 @@ from crn_tf.datasets import DataSet, FileDataSet, Kind, find_kind, layout_files,
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.export import ExportSettings, export
 from crn_tf.files import make_folder
-from crn_tf.images import Fit, write_image
+from crn_tf.images import Fit, ImageFormat, write_image
 from crn_tf.layouts import colorize
 from crn_tf.precision import Precision
 from crn_tf.quiet import start_tensorflow
@@ -51,7 +51,7 @@ class TestSettings:
     """Folder for the images."""
     limit: int | None = None
     """Synthesize only the first layouts."""
-    format: Literal["png", "jpg"] = "png"
+    format: ImageFormat = "png"
     """Format of the images."""
     batch: int = 1
     """Layouts synthesized at once."""
@@ -66,15 +66,7 @@ def main() -> None:
     """Find model and layouts, synthesize, and write an image each and a contact sheet."""
     settings = tyro.cli(TestSettings)
     if settings.export:
-        export(
-            ExportSettings(
-                settings.weights,
-                settings.export,
-                precision=settings.precision,
-                format=settings.format,
-                layouts=settings.layouts,
-            )
-        )
+        export(export_settings(settings))
         return
     for name in ("limit", "batch"):
         if getattr(settings, name) is not None and getattr(settings, name) < 1:
@@ -129,6 +121,19 @@ def main() -> None:
         print(f"warning: {data.warning()}")
     shown = f"shows the first {SHEET_ROWS} layouts" if count > SHEET_ROWS else "shows them"
     print(f"{count * description.num_images} images in {settings.out}; {contact_sheet} {shown}")
+
+
+def export_settings(settings: TestSettings) -> ExportSettings:
+    """What an export takes of the settings.
+
+    Raises:
+        UsageError: There are others.
+    """
+    taken = {name: getattr(settings, name) for name in ("weights", "precision", "format", "layouts")}
+    for field in fields(settings):
+        if field.name not in (*taken, "export") and getattr(settings, field.name) != field.default:
+            raise UsageError(f"--{field.name} has no meaning with --export; see python -m crn_tf.export --help")
+    return ExportSettings(out=settings.export, **taken)
 
 
 def is_data_set(path: Path) -> bool:

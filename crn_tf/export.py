@@ -9,7 +9,7 @@ import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tyro
@@ -17,8 +17,9 @@ from PIL import Image
 
 from crn_tf.datasets import layout_files
 from crn_tf.errors import UsageError, UserError, run_command
-from crn_tf.files import ABANDONED, make_folder, remove_unfinished, written_aside
-from crn_tf.layouts import LayoutReader, colorize
+from crn_tf.files import lock, remove_unfinished, written_aside
+from crn_tf.images import ImageFormat
+from crn_tf.layouts import LayoutReader
 from crn_tf.precision import Precision
 from crn_tf.quiet import start_tensorflow
 from crn_tf.settings import Switch
@@ -26,7 +27,9 @@ from crn_tf.settings import Switch
 if TYPE_CHECKING:
     import keras
 
+    from crn_tf.model_card import ServedAs
     from crn_tf.model_description import ModelDescription
+    from crn_tf.serving_model import ServingModel
 
 DEFAULT_FOLDER = Path("exported/crn")
 ONNX_FILE = "crn.onnx"
@@ -46,7 +49,7 @@ class ExportSettings:
     """Arithmetic of the convolutions; normalization statistics and projection are always float32."""
     store_in_precision: Switch = False
     """Store the kernels in --precision too, which halves the files and does not change the images."""
-    format: Literal["png", "jpg"] = "png"
+    format: ImageFormat = "png"
     """Format of the images that the signature layout_png answers."""
     layouts: tuple[Path, ...] = ()
     """Layout files, or folders of them, to measure the precision's effect on (the first 16) and to warm up with; else a
@@ -75,17 +78,17 @@ def export(settings: ExportSettings) -> Path:
     if settings.store_in_precision and settings.precision == "float32":
         raise UsageError("--store-in-precision needs --precision bfloat16 or float16: float32 is stored as it is")
     files = layout_files(settings.layouts)[:_MEASURED]
-    make_folder(settings.out)  # what cannot be written is known before the work is done
+    refusal = f"another process is exporting into {settings.out}: wait for its end, or choose another folder"
+    with lock(settings.out / ".lock", refusal):  # what cannot be written is known before the work is done
+        return _export(settings, files)
 
+
+def _export(settings: ExportSettings, files: list[Path]) -> Path:
     start_tensorflow()  # only now: it takes seconds
-    import tensorflow as tf
-
-    from crn_tf.checkpoints import system_error
     from crn_tf.loading import load_generator
-    from crn_tf.model_card import ServedAs, classes_json, model_card
+    from crn_tf.model_card import ServedAs, model_card
     from crn_tf.run_folder import newest_run
     from crn_tf.serving_model import ServingModel
-    from crn_tf.serving_warmup import write_warmup
 
     weights = settings.weights or newest_run().path
     generator, description = load_generator(weights, settings.precision)
@@ -97,29 +100,51 @@ def export(settings: ExportSettings) -> Path:
     effect = _effect(signatures, reference, layouts, settings.precision)
     parameters, weights_bytes = generator.count_params(), model.weights_bytes
     served = ServedAs(settings.precision, stored_in, settings.format, parameters, weights_bytes, effect)
+    card = model_card(description, served, weights, settings.data_licence)
 
-    remove_unfinished(settings.out, untouched_for=ABANDONED)
+    remove_unfinished(settings.out)
     version = next_version(settings.out)
     with written_aside(version, durable=True) as folder:
         folder.mkdir()
-        (folder / "model_card.md").write_text(
-            model_card(description, served, weights, settings.data_licence), encoding="utf-8"
-        )
-        (folder / "classes.json").write_text(classes_json(description), encoding="utf-8")
-        model.assets = [tf.saved_model.Asset(str(folder / name)) for name in ("model_card.md", "classes.json")]
-        try:
-            # Gradients are of no use to a server.
-            options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-            tf.saved_model.save(model, str(folder), signatures=signatures, options=options)
-            (folder / "classes.json").unlink()  # a copy is in the assets
-            warm = write_warmup(folder, _warmup_requests(layouts[:1], description))
-            if settings.onnx:
-                _write_onnx(folder / ONNX_FILE, reference, layouts[:1])
-            _check(folder, layouts[:1], signatures)
-        except tf.errors.OpError as error:
-            raise UserError(f"cannot write {version}: {system_error(error)}") from error
+        warm = _write_version(folder, version, model, signatures, card, description, layouts[:1])
+        if settings.onnx:
+            _write_onnx(folder / ONNX_FILE, reference, layouts[:1])
+        _check(folder, layouts[:1], signatures, description, settings.format)
     _tell(version, weights, description, served, warm)
     return version
+
+
+def _write_version(
+    folder: Path,
+    shown: Path,
+    model: "ServingModel",
+    signatures: dict,
+    card: str,
+    description: "ModelDescription",
+    layouts: np.ndarray,
+) -> bool:
+    """Write the SavedModel, its card and its warm-up requests. Returns whether there are warm-up requests.
+
+    Raises:
+        UserError: They cannot be written; `shown` is what the message calls the folder.
+    """
+    import tensorflow as tf
+
+    from crn_tf.checkpoints import system_error
+    from crn_tf.model_card import classes_json
+    from crn_tf.serving_warmup import write_warmup
+
+    (folder / "model_card.md").write_text(card, encoding="utf-8")
+    (folder / "classes.json").write_text(classes_json(description), encoding="utf-8")
+    model.assets = [tf.saved_model.Asset(str(folder / name)) for name in ("model_card.md", "classes.json")]
+    try:
+        # Gradients are of no use to a server.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(model, str(folder), signatures=signatures, options=options)
+        (folder / "classes.json").unlink()  # a copy is in the assets
+        return write_warmup(folder, _warmup_requests(layouts, description))
+    except tf.errors.OpError as error:
+        raise UserError(f"cannot write {shown}: {system_error(error)}") from error
 
 
 def next_version(folder: Path) -> Path:
@@ -146,17 +171,22 @@ def _read_layouts(files: list[Path], description: "ModelDescription") -> np.ndar
 
 
 def _effect(signatures: dict, reference: "keras.Model", layouts: np.ndarray, precision: str) -> str:
-    """What the precision does to images, in words: compared with those of the float32 generator."""
-    if precision == "float32":
-        return "none"
+    """What the precision does to images, in words: compared with those of the float32 generator.
+
+    Raises:
+        UserError: It is float32, and does something all the same.
+    """
     from crn_tf.synthesizer import Synthesizer
 
     synthesizer = Synthesizer(reference)
     means, largest = [], 0
     for layout in layouts:
-        difference = np.abs(_images(signatures, layout[None]).astype(np.int16) - synthesizer(layout[None]))
+        difference = _difference(_images(signatures, layout[None]), synthesizer(layout[None]))
         means.append(difference.mean())
         largest = max(largest, difference.max())
+    if precision == "float32":
+        _require(largest <= 1, f"images of the exported graph differ by up to {largest} grey levels from test.py's")
+        return "none"
     mean = f"mean absolute difference {np.mean(means):.3g} of 255 from float32"
     return f"{mean}, at most {largest}, on {len(layouts)} layouts"
 
@@ -167,8 +197,14 @@ def _images(signatures: dict, layouts: np.ndarray) -> np.ndarray:
     return signatures["serving_default"](layouts=tf.constant(layouts))["images"].numpy()
 
 
-def _check(folder: Path, layouts: np.ndarray, signatures: dict) -> None:
-    """Load what was written, as a server does, and compare its images with the model's in memory.
+def _difference(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    return np.abs(images.astype(np.int16) - others)
+
+
+def _check(
+    folder: Path, layouts: np.ndarray, signatures: dict, description: "ModelDescription", image_format: ImageFormat
+) -> None:
+    """Load what was written, as a server does, and compare its pictures of a layout with the model's in memory.
 
     Raises:
         UserError: They differ.
@@ -182,21 +218,26 @@ def _check(folder: Path, layouts: np.ndarray, signatures: dict) -> None:
         model = tf.saved_model.load(str(folder))
     finally:
         absl.setLevel(level)
-    loaded = _images(model.signatures, layouts).astype(np.int16)
-    difference = int(np.abs(loaded - _images(signatures, layouts)).max())
-    if difference > 1:
-        raise UserError(
-            f"the exported model's images differ by up to {difference} grey levels from the model's own; nothing was "
-            "kept. Please report this, with the versions of tensorflow and keras"
-        )
+    expected = _images(signatures, layouts)
+    largest = _difference(_images(model.signatures, layouts), expected).max()
+    _require(largest <= 1, f"images of the written model differ by up to {largest} grey levels from the model's own")
+    encoded = model.signatures["layout_png"](layout_bytes=tf.constant([_png(layouts[0], description)]))["image_bytes"]
+    pictures = [np.asarray(Image.open(io.BytesIO(picture))) for picture in encoded.numpy()[0]]
+    difference = _difference(np.stack(pictures), expected[0])
+    # A JPEG's pixels differ, but not all of them much.
+    difference, limit = (difference.max(), 1) if image_format == "png" else (difference.mean(), 16)
+    _require(difference <= limit, f"pictures that layout_png answers differ by {difference:.3g} grey levels")
+
+
+def _require(holds: bool, problem: str) -> None:
+    if not holds:
+        raise UserError(f"{problem}; nothing was kept. Please report this, with the versions of tensorflow and keras")
 
 
 def _warmup_requests(layouts: np.ndarray, description: "ModelDescription") -> dict[str, dict]:
     """A request for each signature."""
     import tensorflow as tf
 
-    png = io.BytesIO()
-    Image.fromarray(colorize(layouts[0], description.classes)).save(png, "PNG")
     # The same fractions everywhere, which a request stores as one number.
     count = description.classes.num_classes
     soft = tf.make_tensor_proto(np.float32(1 / count), shape=[1, *description.image_size, count])
@@ -204,8 +245,16 @@ def _warmup_requests(layouts: np.ndarray, description: "ModelDescription") -> di
         "serving_default": {"layouts": tf.make_tensor_proto(layouts)},
         "layout_int32": {"layouts": tf.make_tensor_proto(layouts.astype(np.int32))},
         "layout_soft": {"layouts": soft},
-        "layout_png": {"layout_bytes": tf.make_tensor_proto([png.getvalue()])},
+        "layout_png": {"layout_bytes": tf.make_tensor_proto([_png(layouts[0], description)])},
     }
+
+
+def _png(layout: np.ndarray, description: "ModelDescription") -> bytes:
+    """A layout as a grey picture of the ids that files have."""
+    ids = np.array(description.classes.file_ids, np.uint16 if max(description.classes.file_ids) > 255 else np.uint8)
+    png = io.BytesIO()
+    Image.fromarray(ids[layout]).save(png, "PNG")
+    return png.getvalue()
 
 
 def _write_onnx(path: Path, generator: "keras.Model", layouts: np.ndarray) -> None:
@@ -229,7 +278,7 @@ def _write_onnx(path: Path, generator: "keras.Model", layouts: np.ndarray) -> No
         synthesizer.model.export(path, format="onnx", verbose=False)
 
 
-def _tell(version: Path, weights: Path, description: "ModelDescription", served, warm: bool) -> None:
+def _tell(version: Path, weights: Path, description: "ModelDescription", served: "ServedAs", warm: bool) -> None:
     size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
     stored, single = served.weights_bytes / 1e6, 4 * served.parameters / 1e6
     height, width = description.image_size

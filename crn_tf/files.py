@@ -3,11 +3,13 @@ ones so that none takes all memory, or for ever.
 """
 
 import errno
+import fcntl
 import json
 import os
 import secrets
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -95,6 +97,33 @@ def _last_written(path: Path) -> float:
         return max(inside.lstat().st_mtime for inside in [path, *path.rglob("*")])
     except OSError:
         return time.time()
+
+
+def lock(path: Path, refusal: str) -> BinaryIO:
+    """Lock a file, which is made if it is missing, for as long as what is returned stays open and this process lives.
+
+    Where the file system knows no locks, a warning says so.
+
+    Args:
+        path: The file; its folder is made.
+        refusal: What to say if another process has locked it.
+
+    Raises:
+        UserError: Another process has, or the file cannot be written.
+    """
+    make_folder(path.parent)
+    try:
+        file = open(path, "ab")  # noqa: SIM115 (open as long as it is locked)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise UserError(refusal) from error
+    except OSError as error:
+        print(f"warning: {path} cannot be locked ({error.strerror}): use one process at a time", file=sys.stderr)
+    return file
 
 
 def make_folder(path: Path) -> Path:

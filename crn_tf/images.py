@@ -21,6 +21,7 @@ from crn_tf.files import open_regular, written_aside
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 Fit = Literal["resize", "crop"]
+ImageFormat = Literal["png", "jpg"]  # of pictures we write
 Size = tuple[int, int]  # height, width in pixels
 MAX_PIXELS = 1 << 26  # 8192x8192: decoded, some 300 MB
 _JPEG_PIXELS_PER_BYTE = 512  # at most: a block of 8x8 takes one bit or more

@@ -33,6 +33,11 @@ class ClassTable:
     void_colors: tuple[Color, ...] = ((0, 0, 0),)  # colours known to mean void; others are void too, but reported
 
     @property
+    def file_ids(self) -> tuple[int, ...]:
+        """What grey layout files may hold for each class in memory, void the last."""
+        return (*self.ids, self.void_ids[0] if self.void_ids else 0)  # where every other id is void, 0 is one
+
+    @property
     def void(self) -> int:
         """The class id of void in memory: after the named classes."""
         return len(self.names)
@@ -190,7 +195,7 @@ class LayoutReader:
             # Pillow stretches two and four bits to eight.
             return self._from_ids(np.asarray(image) // _STRETCHED.get(image.info["raw mode"], 1), path)
         if image.info["raw mode"].startswith("LA;16"):  # colours to Pillow
-            raise UserError(f"{path} is grey of 16 bits with an alpha channel; expected a PNG without: flatten it first")
+            raise UserError(f"{path} is grey of 16 bits with an alpha channel; expected one without: flatten it first")
         if image.mode not in ("RGB", "RGBA", "PA"):
             raise UserError(f"{path} has pixels of kind {image.mode}; expected class ids (grey) or palette colours")
         return self._count(self._look_up(np.asarray(opaque(image, path).convert("RGB"))), image, path)

@@ -28,7 +28,7 @@ def load_generator(path: str | Path, precision: Precision | None = None) -> tupl
     if precision:
         with computing_in(precision):
             return load_generator(path)
-    path = Path(path)
+    path = Path(path) if Path(path).name else Path(path).resolve()  # "." has no name
     prefix = release_prefix(path)
     if prefix:
         description = describe_release(prefix)

@@ -40,8 +40,7 @@ class ServedAs:
 def classes_json(description: ModelDescription) -> str:
     """What a client needs to draw layouts: each class's id in requests, name, colour, and id in PNG layouts."""
     table = description.classes
-    void_id = table.void_ids[0] if table.void_ids else 0  # where every other id is void, 0 is one
-    rows = zip((*table.names, "void"), (*table.palette, _void_color(table)), (*table.ids, void_id), strict=True)
+    rows = zip((*table.names, "void"), (*table.palette, _void_color(table)), table.file_ids, strict=True)
     classes = [{"id": i, "name": name, "color": color, "png_id": png} for i, (name, color, png) in enumerate(rows)]
     size = {"height": description.image_size[0], "width": description.image_size[1]}
     return json.dumps({**size, "images_per_layout": description.num_images, "classes": classes}, indent=1) + "\n"
@@ -109,7 +108,7 @@ def _model_rows(description: ModelDescription, served: ServedAs, source: Path) -
     return [
         "| | |",
         "| --- | --- |",
-        f"| exported from | `{source.name}` |",
+        f"| exported from | `{'/'.join(source.absolute().parts[-2:])}`{_moment(source)} |",
         f"| image size | {height}x{width} (height x width) |",
         f"| images for each layout | {description.num_images} |",
         f"| network | base grid {rows}x{columns}, width {description.width:g}, {served.parameters:,} parameters |",
@@ -118,6 +117,13 @@ def _model_rows(description: ModelDescription, served: ServedAs, source: Path) -
         f"| effect of the precision | {served.effect} |",
         f"| encoded images | {served.image_format} |",
     ]
+
+
+def _moment(source: Path) -> str:
+    """Of the best weights of a run: when they were the best, and how good."""
+    run = RunFolder(source.parent)
+    best = run.best() if source.name == run.best_weights.name else None
+    return f" (step {best['step']}, validation loss {best['validation_loss']:.4g})" if best else ""
 
 
 def _class_rows(description: ModelDescription) -> list[str]:
@@ -133,7 +139,9 @@ def _training(settings: TrainSettings | None, run: RunFolder | None) -> list[str
         return ["Not known: the model was exported from a file without its run folder."]
     values = {name: getattr(settings, name) for name in _TOLD}
     told = [f"{name.replace('_', ' ')} {value}" for name, value in values.items() if value is not None]
-    lines = ["Settings: " + ", ".join(told) + "."]
+    named = {"random": "an untrained VGG19", "imagenet": "VGG19 trained on ImageNet, from Keras"}
+    perceiver = named.get(settings.vgg_weights) or f"VGG19 of the file `{Path(settings.vgg_weights).name}`"
+    lines = ["Settings: " + ", ".join(told) + ".", "", f"Perceiver: {perceiver}."]
     if settings.init_from:
         lines += ["", f"It was grown from `{settings.init_from.name}`."]
     curve = loss_curve(run)

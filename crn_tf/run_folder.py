@@ -1,8 +1,8 @@
 """The folder of a training run: its files, who may write it, and which of its checkpoints is the one to go on from."""
 
-import fcntl
 import hashlib
 import json
+import math
 import shutil
 import sys
 from contextlib import suppress
@@ -14,7 +14,7 @@ import keras
 from crn_tf.checkpoints import WEIGHTS_NAME, DamagedCheckpointError, read_variables, save_weights, write_variables
 from crn_tf.datasets import DataSet
 from crn_tf.errors import UserError
-from crn_tf.files import make_folder, read_json, read_small_text, remove_unfinished, write_text, written_aside
+from crn_tf.files import lock, read_json, read_small_text, remove_unfinished, write_text, written_aside
 from crn_tf.model_description import ModelDescription
 
 KEPT_CHECKPOINTS = 3  # two to fall back on, if the newest is damaged
@@ -48,22 +48,8 @@ class RunFolder:
         """
         if self._lock:
             return
-        path = make_folder(self.path) / "lock"
-        try:
-            file = open(path, "ab")  # noqa: SIM115 (open as long as it is locked)
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"another process is training in {self.path}: wait for its end, or choose another --out"
-            ) from error
-        except OSError as error:
-            print(
-                f"warning: {path} cannot be locked ({error.strerror}): train here in one process only", file=sys.stderr
-            )
-        self._lock = file
+        refusal = f"another process is training in {self.path}: wait for its end, or choose another --out"
+        self._lock = lock(self.path / "lock", refusal)
         for folder in (self.path, self.path / "checkpoints", self.samples):
             remove_unfinished(folder)
 
@@ -178,6 +164,14 @@ class RunFolder:
                     renamed = f"; the damaged one is now {aside.name}"
             print(f"warning: {error}; going on from {used.name} instead{renamed}", file=sys.stderr)
 
+    def best(self) -> dict[str, Any] | None:
+        """What `save_if_best` was given with the weights that are kept as the best; None if that is not known."""
+        with suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
+            best = read_json(self._best)
+            if math.isfinite(best["validation_loss"]) and type(best["step"]) is int:
+                return best
+        return None
+
     def save_if_best(self, generator: keras.Model, description: ModelDescription, measured: dict[str, Any]) -> bool:
         """Keep a generator as the best one, if its validation loss is the lowest yet.
 
@@ -194,11 +188,10 @@ class RunFolder:
             UserError: It cannot be written.
         """
         comparable = measured.keys() - {"validation_loss", "step"}
-        with suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
-            best = read_json(self._best)
-            same = self.best_weights.exists() and all(best[name] == measured[name] for name in comparable)
-            if same and best["validation_loss"] <= measured["validation_loss"]:
-                return False
+        best = self.best()
+        same = best and self.best_weights.exists() and all(best.get(name) == measured[name] for name in comparable)
+        if same and best["validation_loss"] <= measured["validation_loss"]:
+            return False
         save_weights(self.best_weights, generator, description)
         write_text(self._best, json.dumps(measured, indent=1) + "\n")
         return True

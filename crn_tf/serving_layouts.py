@@ -140,7 +140,7 @@ def _stretched(depth: tf.Tensor) -> tf.Tensor:
 
 def _nearest(source: tf.Tensor, target: int) -> tf.Tensor:
     """Pillow's source coordinate of each target pixel: half a step, then step by step, with its rounding errors."""
-    # TensorFlow would multiply with the inverse of a constant, which rounds otherwise: 640 / 192 is not 640 * (1 / 192).
+    # TensorFlow would multiply with a constant's inverse, which rounds otherwise: 640 / 192 is not 640 * (1 / 192).
     step = tf.cast(source, tf.float64) / unknown_to_optimizers(tf.constant(target, tf.float64), tf.TensorShape([]))
     steps = tf.concat([[step / 2], tf.fill([target - 1], step)], 0)
     return tf.minimum(tf.cast(tf.cumsum(steps), tf.int32), source - 1)

@@ -4,18 +4,16 @@ Everything between a client's bytes and the generator is in the graph: reading a
 rounding, encoding. A request that makes no sense fails with a text that says what was expected.
 """
 
-from typing import Literal
-
 import keras
 import numpy as np
 import tensorflow as tf
 
+from crn_tf.images import ImageFormat
 from crn_tf.model_description import ModelDescription
 from crn_tf.passes import unfused
 from crn_tf.precision import Precision
 from crn_tf.serving_layouts import PngLayoutDecoder, resize_nearest, unknown_to_optimizers
 
-ImageFormat = Literal["png", "jpg"]
 SUM_TOLERANCE = 0.01  # of the fractions of a soft layout's pixel; half precision rounds by less
 _JPEG_QUALITY = 95  # as test.py writes them
 _PNG_COMPRESSION = 2  # of 9: zlib's own choice takes seven times as long, for a tenth less bytes

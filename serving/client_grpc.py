@@ -34,13 +34,18 @@ def main() -> None:
         try:
             answer = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, arguments.timeout)
         except grpc.RpcError as error:
-            sys.exit(f"error: {error.code().name}: {error.details()}")
+            sys.exit(f"error: {error.code().name}: {reason(error.details())}")
     images = answer.outputs["image_bytes"].string_val
     for number, image in enumerate(images):
         suffix = f"_{number}" if len(images) > 1 else ""
         path = arguments.picture.with_stem(arguments.picture.stem + suffix)
         path.write_bytes(image)
         print(path)
+
+
+def reason(message: str) -> str:
+    """What the model said of a request, without where in its graph it was."""
+    return message.rpartition("assertion failed: [")[2].partition("\n")[0].removesuffix("]")
 
 
 if __name__ == "__main__":

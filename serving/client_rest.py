@@ -27,7 +27,7 @@ def main() -> None:
         with urllib.request.urlopen(request, timeout=arguments.timeout) as response:
             (images,) = json.load(response)["predictions"]  # of the one layout
     except urllib.error.HTTPError as error:
-        sys.exit(f"error: {json.load(error)['error']}")
+        sys.exit(f"error: {reason(json.load(error)['error'])}")
     except OSError as error:
         sys.exit(f"error: cannot reach {arguments.url}: {error}")
     for number, image in enumerate(images):
@@ -35,6 +35,11 @@ def main() -> None:
         path = arguments.picture.with_stem(arguments.picture.stem + suffix)
         path.write_bytes(base64.b64decode(image["b64"]))
         print(path)
+
+
+def reason(message: str) -> str:
+    """What the model said of a request, without where in its graph it was."""
+    return message.rpartition("assertion failed: [")[2].partition("\n")[0].removesuffix("]")
 
 
 if __name__ == "__main__":

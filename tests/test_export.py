@@ -20,9 +20,11 @@ from crn_tf import passes
 from crn_tf.checkpoints import save_weights
 from crn_tf.errors import UserError
 from crn_tf.export import ExportSettings, export, next_version, patchworks
+from crn_tf.files import lock
 from crn_tf.layouts import ClassTable, LayoutReader, colorize
 from crn_tf.loading import load_generator
 from crn_tf.model_description import ModelDescription
+from crn_tf.serving_model import ServingModel
 from crn_tf.serving_warmup import WARMUP_FILE
 from crn_tf.synthesizer import Synthesizer
 from tests.conftest import ROOT
@@ -289,6 +291,11 @@ def test_the_benchmark_measures_requests(exported, tmp_path):
     assert refused.returncode == 1 and refused.stderr.startswith(f"error: {tmp_path} has no saved_model.pb")
 
 
+def visible(folder):
+    """Names in a folder, without the lock."""
+    return [path.name for path in folder.iterdir() if path.name != ".lock"]
+
+
 def test_versions_count_up_and_the_loss_of_one_is_not_filled(tmp_path):
     for name in ("1", "2", "10", "notes", ".11.5.part"):
         (tmp_path / name).mkdir()
@@ -310,7 +317,7 @@ def test_test_py_exports_what_the_module_does(call, weights, exported, tmp_path,
     assert {"assets/classes.json", "assets/model_card.md", "model_card.md", str(WARMUP_FILE)} <= files
     code, output, _ = call("test.py", "--weights", weights, "--export", "served", "--format", "jpg")
     assert code == 0 and "served/2: " in output
-    assert sorted(path.name for path in (tmp_path / "served").iterdir()) == ["1", "2"]
+    assert sorted(visible(tmp_path / "served")) == ["1", "2"]
 
 
 @pytest.mark.parametrize("place", ["write_warmup", "saved_model"])
@@ -324,7 +331,7 @@ def test_a_disk_that_is_full_for_tensorflow_is_one_line(weights, tmp_path, monke
         monkeypatch.setattr("crn_tf.serving_warmup.write_warmup", full)
     with pytest.raises(UserError, match=r"cannot write .*1: No space left on device$"):
         export(ExportSettings(weights, tmp_path))
-    assert list(tmp_path.iterdir()) == []
+    assert visible(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_the_work(tmp_path):
@@ -341,7 +348,7 @@ def test_a_failed_export_leaves_nothing(weights, tmp_path, monkeypatch):
     monkeypatch.setattr(tf.saved_model, "save", full)
     with pytest.raises(UserError, match=r"cannot write .*1: No space left"):
         export(ExportSettings(weights, tmp_path))
-    assert list(tmp_path.iterdir()) == []
+    assert visible(tmp_path) == []
 
 
 def test_a_model_that_changed_on_its_way_is_not_kept(weights, tmp_path, monkeypatch):
@@ -355,15 +362,34 @@ def test_a_model_that_changed_on_its_way_is_not_kept(weights, tmp_path, monkeypa
             variable.assign(tf.ones_like(variable))
 
     monkeypatch.setattr(tf.saved_model, "save", spoiled)
-    with pytest.raises(UserError, match="the exported model's images differ by up to"):
+    with pytest.raises(UserError, match="images of the written model differ by up to"):
         export(ExportSettings(weights, tmp_path))
-    assert list(tmp_path.iterdir()) == []
+    assert visible(tmp_path) == []
+
+
+def test_a_graph_that_computes_something_else_is_not_kept(weights, tmp_path, monkeypatch):
+    original = ServingModel._one_hot
+    monkeypatch.setattr(ServingModel, "_one_hot", lambda self, layouts: original(self, (layouts + 1) % 4))
+    with pytest.raises(UserError, match=r"images of the exported graph differ by up to .* from test.py's"):
+        export(ExportSettings(weights, tmp_path))
+    monkeypatch.setattr(ServingModel, "_one_hot", original)
+    monkeypatch.setattr("crn_tf.serving_layouts._stretched", lambda depth: 65535)
+    with pytest.raises(UserError, match="pictures that layout_png answers differ by"):
+        export(ExportSettings(weights, tmp_path))
+    assert visible(tmp_path) == []
+
+
+def test_a_second_export_into_the_same_folder_waits_for_the_first(weights, tmp_path):
+    with lock(tmp_path / ".lock", "unused"), pytest.raises(UserError, match="another process is exporting into"):
+        export(ExportSettings(weights, tmp_path))
+    assert visible(tmp_path) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (["--export", "file/served"], 1, "file/served"),
+        (["--export", "served", "--limit", 3], 2, "--limit has no meaning with --export"),
         (["--export", "served", "--layouts", "nowhere.png"], 1, "no layout nowhere.png"),
         (["--export", "served", "--weights", "nowhere.weights.h5"], 1, "no weights nowhere.weights.h5"),
     ],
@@ -430,16 +456,25 @@ def test_the_assets_tell_the_classes(exported):
 def test_the_card_of_a_run_tells_its_training(call, tmp_path):  # noqa: F811
     code, _, errors = call("train.py", "--demo", "--size", "16x32", "--steps", 12, "--width", 0.02, "--out", "run")
     assert code == 0, errors
-    for source in ("run", "run/generator.weights.h5"):
+    sources = {"1": ("run", "run"), "2": ("run/best.weights.h5", "run/best.weights.h5` (step 12, validation loss")}
+    for source, _ in sources.values():
         code, _, errors = call("test.py", "--weights", source, "--export", "served")
         assert code == 0, errors
-    for version in ("1", "2"):
+    for version, (_, told) in sources.items():
         card = (tmp_path / "served" / version / "model_card.md").read_text()
-        for words in ("steps 12", "lr 0.0005", "The built-in toy streets.", "(MIT)", "| step | training loss |"):
+        for words in (
+            told,
+            "Perceiver: an untrained VGG19.",
+            "steps 12",
+            "lr 0.0005",
+            "The built-in toy streets.",
+            "(MIT)",
+            "| step | training loss |",
+        ):
             assert words in card
         rows = [line for line in card.splitlines() if line.startswith("| 12 |")]
         assert len(rows) == 1 and float(rows[0].split("|")[3]) > 0  # the last validation loss
-    assert str(tmp_path) not in card
+        assert str(tmp_path) not in card
 
 
 def test_a_release_checkpoint_is_exported(release_checkpoint, tmp_path):  # noqa: F811
@@ -522,4 +557,4 @@ def test_onnx_without_its_converter_is_explained(weights, tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     with pytest.raises(UserError, match=r"--onnx needs tf2onnx: pip install -r requirements-serving.txt"):
         export(ExportSettings(weights, tmp_path, onnx=True))
-    assert list(tmp_path.iterdir()) == []
+    assert visible(tmp_path) == []

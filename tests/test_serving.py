@@ -16,7 +16,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from google.protobuf import text_format
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
@@ -88,11 +88,11 @@ def test_a_client_sends_a_layout_file_and_writes_the_pictures(server, layouts, i
 
     (tmp_path / "bad.png").write_bytes(layouts[0].read_bytes()[:90])
     for file, at, words in (
-        (tmp_path / "bad.png", where, "item 0 of 1 (from 0) is a damaged or truncated PNG"),
+        (tmp_path / "bad.png", where, "is a damaged or truncated PNG; expected a PNG of class ids (grey) or"),
         (layouts[0], (where[0], where[1][:-3] + "xyz" if kind == "rest" else "localhost:1"), "error: "),
     ):
         result = client(f"client_{kind}.py", file, tmp_path / "other.png", *at, "--timeout", "20")
-        assert result.returncode == 1 and words in result.stderr and "Traceback" not in result.stderr
+        assert result.returncode == 1 and words in result.stderr.splitlines()[-1]
     assert not list(tmp_path.glob("other*"))
 
 
@@ -178,9 +178,36 @@ def test_200_requests_good_and_bad_from_several_clients(server, ids, images, lay
     assert late - early < 8e6
 
 
+def parse_batching(text: str) -> dict:
+    """Parse a batching configuration as the server does: its message is not among the API's, so it is made here, with
+    the fields that tensorflow_serving/servables/tensorflow/session_bundle_config.proto gives BatchingParameters."""
+    file = descriptor_pb2.FileDescriptorProto(name="batching.proto", syntax="proto3")
+    file.dependency.append("google/protobuf/wrappers.proto")
+    message = file.message_type.add(name="BatchingParameters")
+    kinds = {
+        **dict.fromkeys(("max_batch_size", "batch_timeout_micros", "max_enqueued_batches"), "Int64Value"),
+        **dict.fromkeys(("num_batch_threads", "max_execution_batch_size"), "Int64Value"),
+        "enable_large_batch_splitting": "BoolValue",
+        "thread_pool_name": "StringValue",
+    }
+    for number, (name, kind) in enumerate(kinds.items(), 1):
+        message.field.add(name=name, number=number, type=11, type_name=f".google.protobuf.{kind}", label=1)
+    pool = descriptor_pool.DescriptorPool()
+    wrappers = descriptor_pb2.FileDescriptorProto()
+    wrappers_pb2.DESCRIPTOR.CopyToProto(wrappers)
+    pool.Add(wrappers)
+    pool.Add(file)
+    kind = message_factory.GetMessageClass(pool.FindMessageTypeByName("BatchingParameters"))
+    parsed = text_format.Parse(text, kind())
+    return {field.name: value.value for field, value in parsed.ListFields()}
+
+
 def test_the_server_configuration_is_the_apis(tmp_path):
     text = (ROOT / "serving/models.config").read_text()
     config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    batching = parse_batching((ROOT / "serving/batching.config").read_text())
+    assert batching["max_execution_batch_size"] == batching["num_batch_threads"] == 1
+    assert batching["max_enqueued_batches"] >= batching["max_batch_size"] and batching["enable_large_batch_splitting"]
     (model,) = config.model_config_list.config
     assert (model.name, model.base_path) == (MODEL_NAME, "/models/crn")
     compose = (ROOT / "serving/compose.yaml").read_text()

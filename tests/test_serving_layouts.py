@@ -53,7 +53,7 @@ def decode():
 
 
 def raw_png(pixels, depth, kind=0) -> bytes:
-    """A PNG with pixels of any number of bits, which Pillow does not write; each row's bits are its numbers' in turn."""
+    """A PNG with pixels of any number of bits, which Pillow does not write."""
     height, width = pixels.shape
     bits = ["".join(f"{value:0{depth}b}" for value in row) for row in pixels]
     rows = b"".join(b"\0" + int(row.ljust(-(-len(row) // 8) * 8, "0"), 2).to_bytes(-(-len(row) // 8)) for row in bits)
