@@ -17,6 +17,7 @@ import tyro
 from crn_tf.cluster import find_cluster
 from crn_tf.datasets import EXPECTED_FORMS
 from crn_tf.errors import RESTART, STOPPED, UsageError, UserError, run_command
+from crn_tf.interruptions import leaving_at_once
 from crn_tf.quiet import start_tensorflow
 from crn_tf.settings import DEMO, FIXED_AT_START, TrainSettings
 from crn_tf.vgg_weights import find_weights
@@ -27,21 +28,23 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Parse the command line, check what can be checked at once, and train."""
-    settings, folder_path = parse(sys.argv[1:])
-    settings = check_needs(settings)
-    cluster = find_cluster(settings.strategy)
+    with leaving_at_once() as take_signals:
+        settings, folder_path = parse(sys.argv[1:])
+        settings = check_needs(settings)
+        cluster = find_cluster(settings.strategy)
 
-    start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
-    from crn_tf.distribution import Distribution
-    from crn_tf.run_folder import RunFolder
-    from crn_tf.training_run import TrainingRun
+        start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
+        from crn_tf.distribution import Distribution
+        from crn_tf.run_folder import RunFolder
+        from crn_tf.training_run import TrainingRun
 
-    distribution = Distribution.start(settings.strategy, cluster, settings.batch)
-    with distribution.watching():
-        run = TrainingRun(settings, RunFolder(folder_path), distribution)
-        if distribution.chief:
-            describe(run)
-        complete = run.run()
+        distribution = Distribution.start(settings.strategy, cluster, settings.batch)
+        take_signals()
+        with distribution.watching():
+            run = TrainingRun(settings, RunFolder(folder_path), distribution)
+            if distribution.chief:
+                describe(run)
+            complete = run.run()
     if distribution.chief:
         print(f"{'done' if complete else 'stopped'} at step {run.step}: {run.folder.stages}")
         if not complete:

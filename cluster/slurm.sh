@@ -1,7 +1,7 @@
 #!/bin/bash
 # Train on several machines under Slurm: one process on each node, with all the GPUs that it is given.
 #
-#   sbatch --nodes=2 --gpus-per-node=8 cluster/slurm.sh runs/256p --res 256 --data /data/cityscapes --batch 16
+#   sbatch --nodes=2 --gpus-per-node=2 cluster/slurm.sh runs/256p --res 256 --data /data/cityscapes --batch 32
 #
 # From the project's folder, which all nodes see, with its virtual environment in .venv (make install). The first
 # argument is the run folder, also seen by all nodes; the others are those of train.py. Submitted again with the same

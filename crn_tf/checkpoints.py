@@ -95,7 +95,7 @@ def reading(path: Path) -> Iterator[None]:
 def system_error(error: Exception) -> str:
     """What the operating system said, from what TensorFlow or HDF5 make of it."""
     text = str(getattr(error, "message", None) or error)
-    found = re.search(r"error message = '([^']+)'|; ([^;\n]+?)(?: \[Op:.*)?$", text)
+    found = re.search(r"error message = '([^']+)'|; ([^;\n]+?)(?: \[Op:.*)?$", text, re.MULTILINE)
     if found:
         return found[1] or found[2]
     number = getattr(error, "errno", None)

@@ -17,6 +17,8 @@ from crn_tf.errors import RESTART, UserError
 from crn_tf.files import parse_json
 
 PATIENCE = 20.0  # seconds without an answer after which a worker counts as dead
+JOINING_PATIENCE = 900.0  # seconds to wait for workers that were not started yet, or wait in a queue
+TELL_INTERVAL = 30.0  # seconds between two lines that say who is missing
 PROBE_INTERVAL = 2.0  # seconds between two questions to a worker
 PROBE_TIMEOUT = 5.0  # seconds to wait for an answer
 _EXPECTED = (
@@ -77,6 +79,8 @@ class Cluster:
         for address in (*chiefs, *workers):
             if not isinstance(address, str) or not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):\d{1,5}", address):
                 raise ValueError(f"{address!r} is no address")
+            if not 1 <= int(address.rpartition(":")[2]) <= 65535:
+                raise ValueError(f"{address!r} has a port that is none: expected 1 to 65535")
         if len({*chiefs, *workers}) < len(chiefs) + len(workers):
             raise ValueError("two workers have the same address")
         if len(chiefs) > 1:
@@ -134,14 +138,76 @@ class Watchdog(threading.Thread):
 
     def leave(self, why: str) -> None:
         """End the process at once, saying why, with the exit code that means "start me again"."""
-        print(
+        _leave_saying(
             f"error: {why}: it has died or cannot be reached. This worker ({self._cluster.index}) stops too; start all "
             "workers again with --resume to go on from the last checkpoint",
-            file=sys.stderr,
+            self._leave,
         )
+
+
+def wait_for_others(
+    cluster: Cluster,
+    patience: float = JOINING_PATIENCE,
+    interval: float = PROBE_INTERVAL,
+    tell_interval: float = TELL_INTERVAL,
+) -> None:
+    """Wait until every other worker was there once, and say now and then who is missing.
+
+    TensorFlow would wait too, but deaf to signals, for an hour, and say nothing. "There" means that a connection to the
+    address in TF_CONFIG is accepted: meanwhile by this function, then by TensorFlow's server.
+
+    Args:
+        cluster: The workers.
+        patience: Seconds to wait.
+        interval: Seconds between two questions to a worker.
+        tell_interval: Seconds between two lines that say who is missing.
+
+    Raises:
+        NotThereError: One stayed away. Exit code `RESTART`.
+        UserError: This worker's own address cannot be used.
+    """
+    missing = dict(cluster.others)
+    begun = told = time.monotonic()
+    with _listening(cluster):
+        while missing := {index: address for index, address in missing.items() if not answers(address)}:
+            names = ", ".join(f"worker {index} ({address})" for index, address in missing.items())
+            now = time.monotonic()
+            if now - begun > patience:
+                raise NotThereError(
+                    f"{names} did not join within {patience:.0f} seconds: see why there, and whether TF_CONFIG is right"
+                )
+            if now - told > tell_interval:
+                print(f"still waiting for {names}", file=sys.stderr)
+                told = now
+            time.sleep(interval)
+
+
+class NotThereError(UserError):
+    """Another worker did not come. All may be started again."""
+
+    exit_code = RESTART
+
+
+def _listening(cluster: Cluster) -> socket.socket:
+    port = int(cluster.addresses[cluster.index].rpartition(":")[2])
+    both = socket.has_dualstack_ipv6()
+    try:
+        return socket.create_server(("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both)
+    except OSError as error:
+        address = cluster.addresses[cluster.index]
+        raise UserError(f"worker {cluster.index} cannot join at {address}: {error.strerror or error}") from error
+
+
+def _leave_saying(message: str, leave: Callable[[int], None]) -> None:
+    """End the process with the exit code `RESTART`, even if nobody can be told why (a closed pipe, a full disk)."""
+    try:
+        print(message, file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
-        self._leave(RESTART)
+    except OSError:
+        pass
+    finally:
+        leave(RESTART)
 
 
 def answers(address: str) -> bool:

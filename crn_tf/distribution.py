@@ -2,14 +2,16 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from crn_tf.checkpoints import first_line
-from crn_tf.cluster import Cluster, Watchdog
+from crn_tf.cluster import Cluster, Watchdog, wait_for_others
 from crn_tf.errors import UsageError, UserError
 
 LOGICAL_CPUS = "CRN_LOGICAL_CPUS"  # environment variable: into how many devices to divide the CPU, to try things out
@@ -63,8 +65,10 @@ class Distribution:
             if len(cluster.addresses) > 1:
                 names = ", ".join(cluster.others.values())
                 print(f"worker {cluster.index} of {len(cluster.addresses)}; waiting for {names}", file=sys.stderr)
+            wait_for_others(cluster)
             try:
-                return cls(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
+                strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=_communication())
+                return cls(strategy, cluster)
             except tf.errors.OpError as error:
                 address = cluster.addresses[cluster.index]
                 raise UserError(f"worker {cluster.index} cannot join at {address}: {first_line(error)}") from error
@@ -110,6 +114,36 @@ class Distribution:
         if self.shard[1] == 1:
             return flag
         return bool(self._sum(tf.constant([float(flag)]))[0] > 0)
+
+    def total(self, count: int) -> int:
+        """The sum of all workers' counts. All have to ask at the same time; the answer is the same."""
+        if self.shard[1] == 1:
+            return count
+        return int(self._sum(tf.constant([count], "float64"))[0])
+
+    def check_agreement(self, values: Mapping[str, str]) -> None:
+        """Check that all workers were started alike, or they would wait for each other for ever. All have to ask at the
+        same time.
+
+        Args:
+            values: By name, the same names for all.
+
+        Raises:
+            UsageError: Some values differ from the chief's.
+        """
+        index, count = self.shard
+        if count == 1:
+            return
+        checksums = np.zeros((count, len(values)))
+        checksums[index] = [zlib.crc32(value.encode()) for value in values.values()]
+        checksums = self._sum(tf.constant(checksums.ravel())).numpy().reshape(checksums.shape)
+        for worker, differ in enumerate(checksums != checksums[0]):
+            if differ.any():
+                names = [name for name, differs in zip(values, differ, strict=True) if differs]
+                raise UsageError(
+                    f"worker {worker} was started with another {', '.join(names)} than worker 0: start all with the "
+                    "same arguments and data"
+                )
 
     def follow_chief(self, variables: Iterable[keras.Variable], step: int) -> int:
         """Give every worker the chief's variables and step. All have to call it at the same time.
@@ -224,6 +258,13 @@ def run_if(condition: tf.Tensor, function: Callable, *arguments) -> None:
 def local_replicas(strategy: tf.distribute.Strategy) -> int:
     """Devices of this worker."""
     return len(strategy.extended.worker_devices)
+
+
+def _communication() -> tf.distribute.experimental.CommunicationOptions:
+    """How workers exchange gradients. Left to itself, TensorFlow takes its own ring for GPUs too, not NCCL."""
+    kinds = tf.distribute.experimental.CommunicationImplementation
+    gpus = tf.config.list_physical_devices("GPU")
+    return tf.distribute.experimental.CommunicationOptions(implementation=kinds.NCCL if gpus else kinds.AUTO)
 
 
 def _those_that_can_share(batch: int, devices: list[str]) -> list[str]:

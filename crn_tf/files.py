@@ -99,14 +99,15 @@ def _last_written(path: Path) -> float:
         return time.time()
 
 
-def lock(path: Path, refusal: str) -> BinaryIO:
+def lock(path: Path, refusal: str = "", waiting: str = "") -> BinaryIO:
     """Lock a file, which is made if it is missing, for as long as what is returned stays open and this process lives.
 
     Where the file system knows no locks, a warning says so.
 
     Args:
         path: The file; its folder is made.
-        refusal: What to say if another process has locked it.
+        refusal: What to raise if another process has locked it.
+        waiting: Instead, wait for that process, and say this.
 
     Raises:
         UserError: Another process has, or the file cannot be written.
@@ -119,8 +120,11 @@ def lock(path: Path, refusal: str) -> BinaryIO:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        file.close()
-        raise UserError(refusal) from error
+        if not waiting:
+            file.close()
+            raise UserError(refusal) from error
+        print(waiting, file=sys.stderr)
+        fcntl.flock(file, fcntl.LOCK_EX)
     except OSError as error:
         print(f"warning: {path} cannot be locked ({error.strerror}): use one process at a time", file=sys.stderr)
     return file

@@ -4,6 +4,7 @@ A picture may come from anywhere, so its header is not believed: how large it sa
 of its size, and a PNG has to hold every row.
 """
 
+import logging
 import os
 import struct
 import warnings
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from crn_tf.errors import UserError
 from crn_tf.files import open_regular, written_aside
@@ -32,6 +33,9 @@ JPEGS = ("JPEG", "MPO")  # MPO: with a preview behind it, as cameras write
 
 # Ours is the stricter limit, and says what to do.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# About damaged EXIF and the like: they name no file, and what matters is refused with a line of ours.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors, which it raises too, are printed
 
 
 def read_image(path: Path) -> Image.Image:
@@ -41,11 +45,15 @@ def read_image(path: Path) -> Image.Image:
         UserError: The file is missing, not a picture, damaged, or too large.
     """
     with _opened(path) as (file, image):
-        image.info["raw mode"] = raw_mode(image)
-        image.load()
-        if image.format == "PNG" and _may_lack_rows(image):
-            _check_rows(file)
+        _decode(file, image)
         return image
+
+
+def _decode(file: BinaryIO, image: Image.Image) -> None:
+    image.info["raw mode"] = raw_mode(image)
+    image.load()
+    if image.format == "PNG" and _may_lack_rows(image):
+        _check_rows(file)
 
 
 def raw_mode(image: Image.Image) -> str:
@@ -62,18 +70,52 @@ def image_size(path: Path) -> Size:
         UserError: The file is missing, not a picture, or too large.
     """
     with _opened(path) as (_, image):
-        # EXIF orientations 5 to 8 swap the axes. A PNG's own getexif() would decode all of it to find them.
-        turned = Image.Image.getexif(image).get(0x0112, 1) >= 5
-        return (image.width, image.height) if turned else (image.height, image.width)
+        swapped = _turn(image) in _SWAPPING
+        if image.format == "TIFF" and ExifTags.Base.Orientation in image.tag_v2:  # Pillow has swapped them already
+            swapped = False
+        return (image.width, image.height) if swapped else (image.height, image.width)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """How a picture that is not decoded yet has to be turned, as its EXIF or XMP says; None if as it is.
+
+    Damaged EXIF says nothing: a viewer shows such a picture as it is stored, so its layout was drawn that way. Nor does
+    what comes behind a PNG's pixels, which its header's readers do not see.
+    """
+    try:
+        # A PNG's own getexif() would decode all of it.
+        return _TURNS.get(Image.Image.getexif(image).get(ExifTags.Base.Orientation))
+    except Exception:  # Pillow raises many kinds here too: struct.error, SyntaxError, TypeError...
+        return None
+
+
+_TURNS = {  # by EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SWAPPING = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]  # height and width
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
     """Open a picture whose size is believable, and turn what is raised while it is read into one line."""
+    with _in_one_line(path), open_regular(path) as file, Image.open(file, formats=_FORMATS) as image:
+        _check_size(image, os.fstat(file.fileno()).st_size)
+        yield file, image
+
+
+@contextmanager
+def _in_one_line(path: Path) -> Iterator[None]:
+    """Turn what is raised while a picture is read or converted into one line that names it."""
     try:
-        with open_regular(path) as file, Image.open(file, formats=_FORMATS) as image:
-            _check_size(image, os.fstat(file.fileno()).st_size)
-            yield file, image
+        yield
+    except UserError:
+        raise
     except FileNotFoundError as error:
         raise UserError(f"no image {path}") from error
     except Exception as error:  # Pillow raises many kinds for a damaged file: SyntaxError, zlib.error, TypeError...
@@ -169,26 +211,32 @@ def read_photo(path: Path, size: Size, fit: Fit = "resize") -> np.ndarray:
     Raises:
         UserError: The file is missing, damaged, has 16 bits per channel or transparency.
     """
-    image = ImageOps.exif_transpose(read_image(path))
-    if image.mode.startswith(("I", "F")):
-        raise UserError(f"{path} has 16 or 32 bits per channel; expected a photograph with 8: convert it first")
-    image = opaque(image, path)
-    # Pillow's filters widen with the reduction, so bicubic antialiases.
-    return np.asarray(resize(image.convert("RGB"), size, fit, Image.Resampling.BICUBIC))
+    with _opened(path) as (file, image):
+        turn = None if image.format == "TIFF" else _turn(image)  # Pillow turns a TIFF while it decodes it
+        _decode(file, image)
+        if image.mode.startswith(("I", "F")):
+            raise UserError(f"{path} has 16 or 32 bits per channel; expected a photograph with 8: convert it first")
+        photo = opaque(image, path).convert("RGB")
+        if turn is not None:
+            photo = photo.transpose(turn)
+        # Pillow's filters widen with the reduction, so bicubic antialiases.
+        return np.asarray(resize(photo, size, fit, Image.Resampling.BICUBIC))
 
 
 def opaque(image: Image.Image, path: Path) -> Image.Image:
     """The image without its alpha channel.
 
     Raises:
-        UserError: Some pixels are transparent: which colour they should have is not ours to guess.
+        UserError: Some pixels are transparent: which colour they should have is not ours to guess. Or what the file
+            says about transparency makes no sense.
     """
-    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
-        image = image.convert("RGBA")
-        if image.getextrema()[3][0] < 255:
-            raise UserError(f"{path} has transparent pixels; expected an opaque picture: flatten it first")
-        image = image.convert("RGB")
-    return image
+    with _in_one_line(path):
+        if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
+            image = image.convert("RGBA")
+            if image.getextrema()[3][0] < 255:
+                raise UserError(f"{path} has transparent pixels; expected an opaque picture: flatten it first")
+            image = image.convert("RGB")
+        return image
 
 
 def resize(image: Image.Image, size: Size, fit: Fit, resample: Image.Resampling) -> Image.Image:

@@ -5,6 +5,7 @@ continued at any step with the order it would have had. A pair whose files canno
 taken by another that follows from seed and step as well.
 """
 
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from crn_tf.datasets import DataSet, FileDataSet, ToyDataSet
 from crn_tf.errors import UserError
-from crn_tf.files import ABANDONED, remove_unfinished, written_aside
+from crn_tf.files import ABANDONED, lock, read_json, remove_unfinished, written_aside
 from crn_tf.images import Fit, Size
 
 
@@ -141,13 +142,24 @@ class InputPipeline:
         except UserError as error:
             with self._lock:
                 self._unreadable[index] = str(error)
-                bad, first = len(self._unreadable), next(iter(self._unreadable.values()))
-            if bad > self.max_unreadable * len(self.data) or bad == len(self.data):
-                counted = f"{bad} of {len(self.data)} pairs cannot be read"
-                limit = f"; more than --max-unreadable {self.max_unreadable:g} of them is too many"
-                self._failure = UserError(f"{counted}{limit if bad < len(self.data) else ''}. The first: {first}")
-                raise self._failure from error
+            try:
+                self.check_unreadable(len(self.unreadable))
+            except UserError as too_many:
+                self._failure = too_many
+                raise
             return None
+
+    def check_unreadable(self, bad: int) -> None:
+        """Compare a number of unreadable pairs with what is allowed.
+
+        Raises:
+            UserError: They are too many.
+        """
+        if bad > self.max_unreadable * len(self.data) or bad == len(self.data):
+            counted = f"{bad} of {len(self.data)} pairs cannot be read"
+            limit = f"; more than --max-unreadable {self.max_unreadable:g} of them is too many"
+            first = "".join(f". The first: {why}" for why in self.unreadable[:1])
+            raise UserError(f"{counted}{limit if bad < len(self.data) else ''}{first}")
 
     def _draw_epoch_order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         count = len(self.data)
@@ -163,29 +175,56 @@ class DamagedCacheError(UserError):
 
 
 class DecodedCache:
-    """A data set whose pairs were decoded and resized once, and are kept as uint8 in two files on disk."""
+    """A data set whose pairs were decoded and resized once, and are kept as uint8 in two files on disk.
+
+    A pair that could not be read then cannot be read here, for the same reason, until its files change.
+    """
 
     def __init__(self, data: FileDataSet | ToyDataSet, size: Size, fit: Fit, folder: Path):
         """Open the cache of `data` at `size` in `folder`, and make it first if it is not there.
 
         Raises:
-            UserError: A pair cannot be read, or the cache not written.
+            UserError: The cache cannot be written or read.
         """
         self._data, self.classes = data, data.classes
-        self._shapes = ((*size, 3), size)
+        self._shapes, self._fit = ((*size, 3), size), fit
         name = f"{data.fingerprint()}_{size[0]}x{size[1]}_{fit}"
         self._folder = folder / name
         if not self._folder.is_dir():
-            remove_unfinished(folder, untouched_for=ABANDONED)
-            try:
-                with written_aside(self._folder) as temporary:
-                    temporary.mkdir()
-                    self._fill(temporary, size, fit)
-            except UserError:
-                if not self._folder.is_dir():  # else another run made the same cache meanwhile
-                    raise
+            with lock(folder / f".{name}.lock", waiting=f"waiting for another process that fills the cache {folder}"):
+                if not self._folder.is_dir():  # else another process has made it meanwhile
+                    self._make(folder)
+        self._unreadable = self._read_unreadable()
 
-    def _fill(self, folder: Path, size: Size, fit: Fit) -> None:
+    def _make(self, folder: Path) -> None:
+        remove_unfinished(folder, untouched_for=ABANDONED)
+        try:
+            with written_aside(self._folder) as temporary:
+                temporary.mkdir()
+                self._fill(temporary)
+        except UserError:
+            if not self._folder.is_dir():  # else another process has made it: locks do not work here
+                raise
+
+    def _load_original(self, index: int) -> tuple[np.ndarray, np.ndarray] | UserError:
+        try:
+            return self._data.load(index, self._shapes[1], self._fit)
+        except UserError as error:
+            return error
+
+    def _read_unreadable(self) -> dict[int, str]:
+        """Why pairs are not in the cache, by their numbers."""
+        path = self._folder / "unreadable.json"
+        try:
+            return {int(index): str(why) for index, why in read_json(path).items()}
+        except (OSError, ValueError, AttributeError) as error:
+            raise self._damaged() from error
+
+    def _damaged(self) -> DamagedCacheError:
+        return DamagedCacheError(f"the cache {self._folder} is damaged: remove it, it will be made again")
+
+    def _fill(self, folder: Path) -> None:
+        unreadable: dict[int, str] = {}
         with (
             open(folder / "photos.uint8", "wb") as photos,
             open(folder / "layouts.uint8", "wb") as layouts,
@@ -195,10 +234,14 @@ class DecodedCache:
             # Not one `map` over everything: it would read ahead of the disk and fill the memory.
             for start in range(0, len(self), 64):
                 indices = range(start, min(start + 64, len(self)))
-                for photo, layout in threads.map(lambda index: self._data.load(index, size, fit), indices):
-                    photos.write(photo.tobytes())
-                    layouts.write(layout.tobytes())
+                for index, pair in zip(indices, threads.map(self._load_original, indices), strict=True):
+                    if isinstance(pair, UserError):
+                        unreadable[index] = str(pair)
+                        pair = (np.zeros(shape, np.uint8) for shape in self._shapes)
+                    for file, pixels in zip((photos, layouts), pair, strict=True):
+                        file.write(pixels.tobytes())
                     bar.update()
+        (folder / "unreadable.json").write_text(json.dumps(unreadable, indent=1) + "\n", encoding="utf-8")
         (folder / "warning.txt").write_text(self._data.warning() or "", encoding="utf-8")
 
     def __len__(self) -> int:
@@ -208,9 +251,12 @@ class DecodedCache:
         return self._data.name(index)
 
     def load(self, index: int, size: Size, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
-        return self._read("photos.uint8", index, self._shapes[0]), self.load_layout(index, size, fit)
+        layout = self.load_layout(index, size, fit)
+        return self._read("photos.uint8", index, self._shapes[0]), layout
 
     def load_layout(self, index: int, size: Size, fit: Fit) -> np.ndarray:
+        if index in self._unreadable:
+            raise UserError(self._unreadable[index])
         return self._read("layouts.uint8", index, self._shapes[1])
 
     def _read(self, file: str, index: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -218,7 +264,7 @@ class DecodedCache:
         try:
             return np.fromfile(self._folder / file, np.uint8, count, offset=index * count).reshape(shape)
         except (OSError, ValueError) as error:  # not there, or too short
-            raise DamagedCacheError(f"the cache {self._folder} is damaged: remove it, it will be made again") from error
+            raise self._damaged() from error
 
     def layout_size(self, index: int) -> Size | None:
         return self._data.layout_size(index)

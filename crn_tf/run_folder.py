@@ -67,7 +67,7 @@ class RunFolder:
         """
         write_text(self.settings, settings)  # first: settings are how a started run is found
         write_text(self.model, description.to_json())
-        write_text(self._data, json.dumps(_contents(data)) + "\n")
+        write_text(self._data, json.dumps(contents(data)) + "\n")
 
     def check_data(self, data: DataSet) -> None:
         """Compare a data set with the one the run was started with.
@@ -80,7 +80,7 @@ class RunFolder:
             pairs_before = int(before["pairs"])
         except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise UserError(f"cannot read {self._data}: {error}") from error
-        now = _contents(data)
+        now = contents(data)
         if before != now:
             raise UserError(
                 f"the run {self.path} was started on {pairs_before} pairs, now there are {now['pairs']}, or they "
@@ -197,7 +197,8 @@ class RunFolder:
         return True
 
 
-def _contents(data: DataSet) -> dict:
+def contents(data: DataSet) -> dict[str, Any]:
+    """What a data set is, for comparing: how many pairs, and a checksum of their names."""
     names = "\n".join(data.name(index) for index in range(len(data)))
     return {"pairs": len(data), "names_sha256": hashlib.sha256(names.encode()).hexdigest()}
 

@@ -47,7 +47,7 @@ class RunLogs:
         """Write what is still kept back, and write no more."""
         with self._writing():
             self._writer.flush()
-        self._writer.close()
+            self._writer.close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -18,14 +18,15 @@ from crn_tf.checkpoints import save_weights
 from crn_tf.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
 from crn_tf.distribution import Distribution
 from crn_tf.errors import UserError
+from crn_tf.interruptions import training_begins
 from crn_tf.loading import take_over_weights
-from crn_tf.loss_weights import AUTO, TAP_NAMES, write_loss_weights
+from crn_tf.loss_weights import AUTO, TAP_NAMES, find_loss_weights, write_loss_weights
 from crn_tf.memory import peak_memory_gb
 from crn_tf.model_description import ModelDescription
 from crn_tf.pipeline import DecodedCache, InputPipeline
 from crn_tf.precision import PRECISION_POLICIES
 from crn_tf.release import load_release_checkpoint, release_prefix
-from crn_tf.run_folder import RunFolder
+from crn_tf.run_folder import RunFolder, contents
 from crn_tf.run_reports import RunLogs, SampleSheets
 from crn_tf.settings import TrainSettings
 from crn_tf.synthesizer import Synthesizer
@@ -76,6 +77,7 @@ class TrainingRun:
             if difference:
                 raise UserError(f"the run {folder.path} is of another model: now {difference}")
             folder.check_data(self.pipeline.data)
+        self.distribution.check_agreement(self._what_workers_share())
         with self.distribution.strategy.scope():
             self.trainer, why = build_trainer(settings, self.description, self.distribution.replicas)
         # Kept, because a run that goes on with the other choice would differ by rounding.
@@ -120,6 +122,13 @@ class TrainingRun:
             share = s.max_unreadable and max(s.max_unreadable, 1 / min(len(validation), s.validation_limit))
             self.validation = self._some(validation, s.validation_limit, share)
         self._samples = self._some(validation or data, SAMPLES, 1.0)  # as long as there is any
+
+    def _what_workers_share(self) -> dict[str, str]:
+        """What has to be the same for all workers, as text. Their paths may differ."""
+        paths = ("data", "cache", "init_from", "vgg_weights", "loss_weights")
+        settings = {name: str(value) for name, value in self.settings.kept().items() if name not in paths}
+        settings["loss_weights"] = str(find_loss_weights(self.settings.loss_weights))
+        return settings | {"names of the data": contents(self.pipeline.data)["names_sha256"]}
 
     def _some(self, data: DataSet, count: int, max_unreadable: float) -> InputPipeline:
         size, fit = self.settings.image_size, self.settings.fit
@@ -199,6 +208,8 @@ class TrainingRun:
         epochs = math.ceil(self.last_step / per_epoch)
         if self.step == first:
             self.trainer.start_measuring()
+        if self.distribution.chief:
+            self._sheets.path(epoch + 1).unlink(missing_ok=True)  # of a shorter run, or of the same step: outdated
         losses: list[float] = []
         window: list[np.ndarray] = []
         skipped, since = 0, time.monotonic()
@@ -222,11 +233,13 @@ class TrainingRun:
                 bar.update(batch)
                 self._warn()
                 if len(window) + skipped == LOG_STEPS or self.step == last:
+                    unreadable = self.distribution.total(len(self.pipeline.unreadable))
+                    self.pipeline.check_unreadable(unreadable)  # no worker alone has met all of them
                     self._log(
                         "train",
                         np.mean(window, axis=0) if window else None,
                         images_per_second=(len(window) + skipped) * batch / (time.monotonic() - since),
-                        unreadable_pairs=len(self.pipeline.unreadable),
+                        unreadable_pairs=unreadable,
                         skipped_steps=skipped,
                     )
                     window, skipped, since = [], 0, time.monotonic()
@@ -326,6 +339,7 @@ class TrainingRun:
                 tqdm.write("stopping after this step (Ctrl-C again: at once, without saving)", file=sys.stderr)
 
         before = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        training_begins()
         try:
             yield
         finally:

@@ -10,10 +10,12 @@ import io
 import os
 import resource
 import select
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,14 +33,78 @@ _VGG_SHAPES = {"block1_conv1": (3, 3, 3, 4), "block1_conv2": (3, 3, 4, 2)}
 # --- good files, to damage
 
 
-def picture(suffix: str, **options) -> bytes:
+HEIGHT, WIDTH = 23, 31
+
+
+def picture(suffix: str, mode: str = "RGB", **options) -> bytes:
     from PIL import Image
 
-    pixels = np.random.default_rng(0).integers(0, 256, (23, 31, 3), np.uint8)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8))
+    image = image.quantize(16) if mode == "P" else image.convert("L" if mode == "I;16" else mode).convert(mode)
     buffer = io.BytesIO()
-    image = Image.fromarray(pixels)
-    (image.quantize(16) if options.pop("palette", False) else image).save(buffer, suffix, **options)
+    image.save(buffer, suffix, **options)
     return buffer.getvalue()
+
+
+def exif() -> bytes:
+    """As a camera writes it that was held upright: with a resolution, the time and the place."""
+    from PIL import ExifTags, Image
+
+    tags = Image.Exif()
+    tags[ExifTags.Base.Make], tags[ExifTags.Base.Orientation] = "Camera", 6
+    tags[ExifTags.Base.XResolution] = tags[ExifTags.Base.YResolution] = 72.0
+    tags[ExifTags.Base.ResolutionUnit] = 2
+    tags.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2020:01:02 03:04:05"
+    tags.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    return tags.tobytes()
+
+
+def png_chunk(kind: bytes, content: bytes, damage: int = 0) -> bytes:
+    checksum = zlib.crc32(kind + content) ^ damage
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+def png(height, width, rows, color=2, interlaced=0, header_damage=0, level=9, bits=8) -> bytes:
+    """A PNG whose header says `height` x `width`, and whose data are `rows`."""
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, interlaced)
+    data = png_chunk(b"IDAT", zlib.compress(rows, level))
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header, header_damage) + data + png_chunk(b"IEND", b"")
+
+
+def interlaced_rows(picture: np.ndarray) -> bytes:
+    """The rows of a grey PNG in Adam7's order, as in the PNG specification's figure."""
+    places = ["1 6 4 6 2 6 4 6", "7 7 7 7 7 7 7 7", "5 6 5 6 5 6 5 6", "7 7 7 7 7 7 7 7"]
+    places += ["3 6 4 6 3 6 4 6", "7 7 7 7 7 7 7 7", "5 6 5 6 5 6 5 6", "7 7 7 7 7 7 7 7"]
+    figure = np.array([row.split() for row in places], int)
+    height, width = picture.shape
+    turn = np.tile(figure, (-(-height // 8), -(-width // 8)))[:height, :width]
+    rows = [picture[y, turn[y] == number] for number in range(1, 8) for y in range(height)]
+    return b"".join(b"\0" + row.tobytes() for row in rows if row.size)
+
+
+def pngs() -> list[bytes]:
+    """One of each kind of pixels, with all that may say something about them."""
+    from PIL.PngImagePlugin import PngInfo
+
+    random, orientation = np.random.default_rng(0), PngInfo()
+    orientation.add_itxt("XML:com.adobe.xmp", '<x:xmpmeta tiff:Orientation="6"/>', zip=True)
+    grey = random.integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+    few_bits = [b"".join(b"\0" + random.bytes(-(-WIDTH * bits // 8)) for _ in range(HEIGHT)) for bits in (1, 2, 4)]
+    return [
+        picture("PNG"),
+        picture("PNG", compress_level=0),
+        picture("PNG", exif=exif()),
+        picture("PNG", pnginfo=orientation),
+        picture("PNG", transparency=(1, 2, 3)),
+        picture("PNG", "RGBA"),
+        picture("PNG", "LA"),
+        picture("PNG", "L", transparency=300),
+        picture("PNG", "I;16"),
+        picture("PNG", "P"),
+        picture("PNG", "P", transparency=b"\xff" * 16, exif=exif()),
+        *(png(HEIGHT, WIDTH, rows, color=0, bits=bits) for rows, bits in zip(few_bits, (1, 2, 4), strict=True)),
+        png(HEIGHT, WIDTH, interlaced_rows(grey), color=0, interlaced=1),
+    ]
 
 
 def kernels() -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -96,15 +162,17 @@ def good_files(reader: str, folder: Path) -> list[bytes]:
     """What a reader's inputs are made from."""
     path = folder / "good"
     if reader == "png":
-        return [picture("PNG"), picture("PNG", palette=True), picture("PNG", compress_level=0)]
+        return pngs()
     if reader == "jpeg":
-        return [picture("JPEG"), picture("JPEG", progressive=True, subsampling=0)]
+        others = picture("JPEG", exif=exif()), picture("JPEG", "CMYK"), picture("JPEG", "L")
+        return [picture("JPEG"), picture("JPEG", progressive=True, subsampling=0), *others]
     if reader == "webp":
-        return [picture("WEBP"), picture("WEBP", lossless=True)]
+        return [picture("WEBP"), picture("WEBP", lossless=True), picture("WEBP", exif=exif())]
     if reader == "bmp":
-        return [picture("BMP"), picture("BMP", palette=True)]
+        return [picture("BMP"), picture("BMP", "P")]
     if reader == "tiff":
-        return [picture("TIFF"), picture("TIFF", compression="tiff_lzw"), picture("TIFF", compression="tiff_deflate")]
+        compressed = [picture("TIFF", compression=name) for name in ("tiff_lzw", "tiff_deflate")]
+        return [picture("TIFF"), *compressed, picture("TIFF", exif=exif())]
     if reader == "mat":
         contents = []
         for compressed in (False, True):
@@ -157,6 +225,42 @@ def damage(content: bytes, random: np.random.Generator) -> bytes:
     return bytes(data)
 
 
+def mend_chunks(content: bytes) -> bytes:
+    """Set the checksums of a PNG's chunks right, as far as they can be found, as someone who means harm would."""
+    data, start = bytearray(content), 8
+    while (end := start + 8 + int.from_bytes(data[start : start + 4])) + 4 <= len(data):
+        data[end : end + 4] = zlib.crc32(data[start + 4 : end]).to_bytes(4)
+        start = end + 4
+    return bytes(data)
+
+
+def damage_chunks(content: bytes, random: np.random.Generator) -> bytes:
+    """Change what a PNG's chunks hold, pixels before they are compressed, and repeat some; sizes and checksums fit."""
+    chunks, start = [], 8
+    while start < len(content):
+        length = int.from_bytes(content[start : start + 4])
+        chunks.append((content[start + 4 : start + 8], content[start + 8 : start + 8 + length]))
+        start += 12 + length
+    for _ in range(random.choice([1, 1, 2, 3])):
+        at = int(random.integers(len(chunks)))
+        kind, inside = chunks[at]
+        if random.random() < 0.1:
+            chunks.insert(int(random.integers(len(chunks) + 1)), chunks[at])
+        elif kind == b"IDAT":
+            chunks[at] = kind, zlib.compress(damage(zlib.decompress(inside), random))
+        else:
+            chunks[at] = kind, damage(inside, random)
+    return content[:8] + b"".join(png_chunk(*chunk) for chunk in chunks)
+
+
+def damage_png(content: bytes, random: np.random.Generator) -> bytes:
+    """Change a PNG; three times of four with the right checksums, without which little more than them is looked at."""
+    if random.integers(2):
+        return damage_chunks(content, random)
+    damaged = damage(content, random)
+    return mend_chunks(damaged) if random.integers(2) else damaged
+
+
 _CRC = []  # of each byte, with Castagnoli's polynomial
 for _value in range(256):
     for _ in range(8):
@@ -198,14 +302,22 @@ def damage_index(content: bytes, random: np.random.Generator) -> bytes:
 def reader_of(name: str) -> Callable[[Path], object]:
     """The function that reads such a file."""
     if name in ("png", "jpeg", "webp", "bmp", "tiff"):
+        from crn_tf.errors import UserError
         from crn_tf.images import image_size, read_photo
         from crn_tf.layouts import CITYSCAPES, LayoutReader
 
+        readers = [read_photo] if name == "jpeg" else [read_photo, LayoutReader(CITYSCAPES).read]
+
         def read(path):
             image_size(path)
-            read_photo(path, (8, 16))
-            if name != "jpeg":  # which is no layout
-                LayoutReader(CITYSCAPES).read(path, (8, 16))
+            refusals = []
+            for one in readers:  # 16 bits are a layout and no photograph
+                try:
+                    one(path, (8, 16))
+                except UserError as error:
+                    refusals.append(error)
+            if len(refusals) == len(readers):
+                raise refusals[0]
 
         return read
     if name in ("mat", "h5"):
@@ -316,8 +428,8 @@ def fuzz(name: str, seed: int, inputs: int | None, seconds: float, first: int = 
         number = first
         while time.monotonic() < end and (inputs is None or number < first + inputs):
             random = np.random.default_rng([seed, number, *name.encode()])
-            checksummed = name == "index" and number % 2
-            content = (damage_index if checksummed else damage)(good[number % len(good)], random)
+            how = damage_png if name == "png" else damage_index if name == "index" and number % 2 else damage
+            content = how(good[number % len(good)], random)
             path.write_bytes(content)
             answer = child.read(path)
             if answer in ("accepted", "refused"):

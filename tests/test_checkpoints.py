@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from crn_tf.checkpoints import named, save_weights
+from crn_tf.checkpoints import named, save_weights, system_error
 from crn_tf.errors import UserError
 from crn_tf.files import write_text
 from crn_tf.layouts import CITYSCAPES, ClassTable
@@ -101,11 +101,26 @@ def test_only_the_last_checkpoints_are_kept(run, generator):
     assert not list((run.path / "checkpoints").glob(".*"))
 
 
-def test_a_run_folder_loads_as_its_newest_checkpoint(run, generator):
+def test_a_run_folder_loads_as_its_newest_checkpoint(run, generator, monkeypatch):
     run.save(9, named(randomized(generator)))
-    loaded, description = load_generator(str(run.path))  # a text or a Path
-    assert_same_weights(loaded, generator)
-    assert description == DESCRIPTION
+    monkeypatch.chdir(run.path)
+    for path in (str(run.path), run.path, "."):
+        loaded, description = load_generator(path)
+        assert_same_weights(loaded, generator)
+        assert description == DESCRIPTION
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("{{function_node __wrapped__Flush_device_/job:localhost}} logs/e.v2; Disk full\n\tcannot sync", "Disk full"),
+        ("run/x.tempstate; Disk full [Op:SaveV2]", "Disk full"),
+        ("Unable to write (errno = 28, error message = 'Disk full', buf = 0x1)", "Disk full"),
+        ("something else\nand its story", "something else"),
+    ],
+)  # fmt: skip
+def test_of_what_libraries_say_the_cause_is_told(text, cause):
+    assert system_error(RuntimeError(text)) == cause
 
 
 def test_a_weights_file_carries_its_description(tmp_path, generator):

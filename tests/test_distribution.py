@@ -232,6 +232,54 @@ def test_a_worker_that_fails_says_why_and_the_others_leave():
     assert chief[0] == RESTART and "worker 1 (127.0.0.1:" in chief[2], chief
 
 
+@pytest.mark.slow
+def test_workers_that_were_started_differently_say_so(folder_data, tmp_path):
+    settings = ("--data", folder_data, "--size", "16x32", "--images", 1, "--width", "0.02", "--vgg-weights", "random",
+                "--batch", 2, "--out", tmp_path / "run")  # fmt: skip
+    addresses = free_addresses(2)
+    workers = [
+        subprocess.Popen(
+            [sys.executable, *map(str, (ROOT / "train.py", *settings, "--steps", steps, "--lr", lr))],
+            env={**ON_CPU, "TF_CONFIG": tf_config(addresses, index)},
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for index, (steps, lr) in enumerate([(6, "1e-4"), (3, "1e-3")])
+    ]  # fmt: skip
+    for code, _, errors in finish(workers):
+        assert code == 2 and "error: worker 1 was started with another steps, lr than worker 0" in errors, errors
+    assert not (tmp_path / "run/settings.json").exists()
+
+
+@pytest.mark.slow
+def test_a_worker_that_waits_for_another_can_be_stopped(folder_data, tmp_path):
+    settings = ("--data", folder_data, "--size", "16x32", "--images", 1, "--vgg-weights", "random", "--batch", 2)
+    addresses = free_addresses(2)
+    for number, code in ((signal.SIGTERM, RESTART), (signal.SIGINT, 130)):
+        worker = subprocess.Popen(
+            [sys.executable, *map(str, (ROOT / "train.py", *settings))],
+            env={**ON_CPU, "TF_CONFIG": tf_config(addresses, 0)},
+            cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        while "waiting for" not in worker.stderr.readline():
+            assert worker.poll() is None
+        time.sleep(1)
+        start = time.monotonic()
+        worker.send_signal(number)
+        assert worker.wait(30) == code and time.monotonic() - start < 10
+        worker.communicate()
+
+
+def test_gpus_of_several_workers_exchange_gradients_by_nccl(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [None] * 2)
+    monkeypatch.setattr("crn_tf.distribution.wait_for_others", lambda cluster: None)
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda **options: chosen.append(options))
+    Distribution.start("multi-worker", Cluster(("127.0.0.1:1", "127.0.0.1:2"), 0), batch=4)
+    assert (
+        chosen[0]["communication_options"].implementation == tf.distribute.experimental.CommunicationImplementation.NCCL
+    )
+
+
 def wait_for_step(run: Path, step: int, workers: list[subprocess.Popen]) -> None:
     """Wait until a run has a checkpoint of a step, or a later one."""
     limit = time.monotonic() + 120

@@ -22,21 +22,10 @@ from crn_tf.layouts import CITYSCAPES, LayoutReader, read_class_table
 from crn_tf.loss_weights import TAP_NAMES, find_loss_weights
 from crn_tf.settings import TrainSettings
 from tests.conftest import ROOT
+from tests.fuzz_readers import interlaced_rows, png, png_chunk
 from tests.hostile import read_guarded
 
 IMAGES = "from pathlib import Path; from crn_tf.images import image_size, read_photo"
-
-
-def png_chunk(kind: bytes, content: bytes, damage: int = 0) -> bytes:
-    checksum = zlib.crc32(kind + content) ^ damage
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
-
-
-def png(height, width, rows, color=2, interlaced=0, header_damage=0, level=9) -> bytes:
-    """A PNG whose header says `height` x `width`, and whose data are `rows`."""
-    header = struct.pack(">IIBBBBB", width, height, 8, color, 0, 0, interlaced)
-    data = png_chunk(b"IDAT", zlib.compress(rows, level))
-    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header, header_damage) + data + png_chunk(b"IEND", b"")
 
 
 def rgb_rows(height, width, value=7) -> bytes:
@@ -146,17 +135,6 @@ def test_a_png_that_lacks_rows_is_refused(tmp_path, missing, value):
 def test_a_black_png_lacks_nothing(tmp_path, kind, size):
     Image.new(kind, size[::-1]).save(tmp_path / "a.png")
     assert not np.asarray(read_image(tmp_path / "a.png")).any()
-
-
-def interlaced_rows(picture: np.ndarray) -> bytes:
-    """The rows of a grey PNG in Adam7's order, as in the PNG specification's figure."""
-    places = ["1 6 4 6 2 6 4 6", "7 7 7 7 7 7 7 7", "5 6 5 6 5 6 5 6", "7 7 7 7 7 7 7 7"]
-    places += ["3 6 4 6 3 6 4 6", "7 7 7 7 7 7 7 7", "5 6 5 6 5 6 5 6", "7 7 7 7 7 7 7 7"]
-    figure = np.array([row.split() for row in places], int)
-    height, width = picture.shape
-    turn = np.tile(figure, (-(-height // 8), -(-width // 8)))[:height, :width]
-    rows = [picture[y, turn[y] == number] for number in range(1, 8) for y in range(height)]
-    return b"".join(b"\0" + row.tobytes() for row in rows if row.size)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (8, 8), (9, 21)])

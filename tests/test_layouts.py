@@ -13,6 +13,7 @@ from PIL import Image
 from crn_tf.errors import UserError
 from crn_tf.images import resize
 from crn_tf.layouts import CITYSCAPES, ClassTable, LayoutReader, colorize, read_class_table
+from tests.test_serving_layouts import raw_png
 
 RED, GREEN, BLUE, BLACK, PINK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0), (255, 0, 200)
 RGB = ClassTable(("a", "b", "c"), (RED, GREEN, BLUE), ids=(0, 1, 2), void_ids=(9,))
@@ -177,6 +178,23 @@ def test_grey_values_with_an_opaque_alpha_channel_are_class_ids(tmp_path):
 )
 def test_ids_that_are_no_class_are_listed(tmp_path, ids, kind, found):
     assert error_of(save(tmp_path / "a.tif", [ids], kind)).endswith(f"{found}expected 0..2 or 9 (void)")
+
+
+def test_grey_of_16_bits_with_an_alpha_channel_is_refused(tmp_path):
+    """Pillow opens it as colours, all of which would be void."""
+    path = tmp_path / "a.png"
+    path.write_bytes(raw_png(np.array([[1, 65535, 2, 65535]]), depth=16, kind=4))
+    with pytest.raises(UserError, match="is grey of 16 bits with an alpha channel; expected one without"):
+        LayoutReader(CITYSCAPES).read(path)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_few_bits_hold_class_ids(tmp_path, depth):
+    ids = np.arange(2**depth).reshape(2, -1)
+    path = tmp_path / "a.png"
+    path.write_bytes(raw_png(ids, depth))
+    table = ClassTable(tuple("abcdefghijklmnop"), tuple((i, 0, 0) for i in range(16)), tuple(range(16)), (99,))
+    np.testing.assert_array_equal(LayoutReader(table).read(path), ids)
 
 
 def test_ids_beyond_16_bits_are_not_mistaken_for_the_largest(tmp_path):

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -215,7 +217,7 @@ def test_the_cache_gives_the_same_pairs_without_reading_files_again(tmp_path):
             np.testing.assert_array_equal(a, b)
     assert data.loads == 70
     assert len(cached) == 70
-    assert not list(tmp_path.glob(".*"))
+    assert not list(tmp_path.glob(".*.part"))
 
 
 def test_the_cache_is_made_again_when_a_file_changed(folder_data, tmp_path):
@@ -248,13 +250,52 @@ def test_two_runs_may_make_the_same_cache_at_once(tmp_path):
     np.testing.assert_array_equal(cached.load_layout(1, (4, 6), "resize"), Numbered(2).load(1, (4, 6), None)[1])
 
 
-def test_a_cache_that_fails_half_way_leaves_nothing(folder_data, tmp_path):
-    (folder_data / "labels/train/3.png").unlink()
+@pytest.mark.parametrize("locks", [True, False])
+def test_processes_that_need_the_same_cache_make_it_once(tmp_path, monkeypatch, capfd, locks):
+    """The others wait, except where the file system knows no locks."""
+    if not locks:
+        monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(95, "Operation not supported")))
+    data = Numbered(20)
+    load = data.load
+    monkeypatch.setattr(data, "load", lambda *arguments: time.sleep(0.05) or load(*arguments))
+
+    def open_cache(_):
+        return DecodedCache(data, (4, 6), "resize", tmp_path / "cache").load_layout(7, (4, 6), "resize")[0, 1]
+
+    with ThreadPoolExecutor(3) as threads:
+        assert set(threads.map(open_cache, range(3))) == {7}
+    assert data.loads == (20 if locks else 60)
+    told = capfd.readouterr().err
+    assert told.count("waiting for another process that fills the cache") == (2 if locks else 0)
+    assert ("cannot be locked" in told) is not locks
+
+
+def test_a_cache_that_fails_half_way_leaves_nothing(tmp_path, monkeypatch):
+    data = Numbered(3)
+    monkeypatch.setattr(data, "load", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(UserError, match=r"cannot write .*numbered3_4x6_resize: No space left on device"):
+        DecodedCache(data, (4, 6), "resize", tmp_path / "cache")
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [".numbered3_4x6_resize.lock"]
+
+
+def test_what_cannot_be_read_cannot_be_read_from_the_cache(folder_data, tmp_path):
+    """A run with a cache leaves out the same pairs as one without, also when it goes on."""
     (folder_data / "labels/train/3.png").write_bytes(b"")
-    data = open_data_set(folder_data, None, "train", 32)
-    with pytest.raises(UserError, match=r"labels/train/3.png"):
-        DecodedCache(data, (32, 64), "resize", tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+
+    def pipeline(cached: bool) -> InputPipeline:
+        data = open_data_set(folder_data, None, "train", 32)
+        data = DecodedCache(data, (32, 64), "resize", tmp_path / "cache") if cached else data
+        return InputPipeline(data, (32, 64), seed=0, max_unreadable=0.2)
+
+    for _ in range(2):  # made, and found
+        plain, cached = pipeline(False), pipeline(True)
+        for a, b in zip(plain.batches(0, 10), cached.batches(0, 10), strict=True):
+            np.testing.assert_array_equal(a[0], b[0])
+            np.testing.assert_array_equal(a[1], b[1])
+        assert plain.unreadable == cached.unreadable and "labels/train/3.png" in plain.unreadable[0]
+    next((tmp_path / "cache").glob("*/unreadable.json")).write_text("[")
+    with pytest.raises(UserError, match=r"is damaged: remove it"):
+        pipeline(True)
 
 
 def test_a_shortened_cache_is_noticed(tmp_path):

@@ -16,6 +16,7 @@ from crn_tf.images import write_image
 from crn_tf.layouts import ClassTable
 from crn_tf.model_description import ModelDescription
 from crn_tf.run_folder import RunFolder
+from crn_tf.run_reports import RunLogs
 from crn_tf.settings import TrainSettings
 from crn_tf.training_run import TrainingRun
 from tests.conftest import ROOT
@@ -93,6 +94,37 @@ def test_a_full_disk_leaves_the_weights_and_images_before(tmp_path):
         assert "\n" not in str(caught.value)
     assert (weights.read_bytes(), image.read_bytes()) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "generator.weights.h5"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 kilobytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_disk_that_is_really_full_is_one_line(small_disk):
+    folder = RunFolder(small_disk / "run")
+    folder.save(1, named(DESCRIPTION.build()))
+    logs = RunLogs(folder.logs)
+    image = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
+    with pytest.raises(UserError, match=rf"^cannot write {folder.logs}: No space left on device$"):
+        logs.write_image("samples", image, 1)
+        logs.close()
+    for write in (
+        lambda: folder.save(2, named(DESCRIPTION.build())),
+        lambda: save_weights(folder.weights, DESCRIPTION.build(), DESCRIPTION),
+        lambda: write_image(small_disk / "a.png", image),
+    ):
+        with pytest.raises(UserError, match=r"^cannot write .*: No space left on device$"):
+            write()
+    assert [path.name for path in (folder.path / "checkpoints").iterdir()] == ["step_00000001"]
+    assert not folder.weights.exists() and not (small_disk / "a.png").exists()
 
 
 def test_a_disk_that_becomes_full_stops_the_run(folder_data, tmp_path, monkeypatch):

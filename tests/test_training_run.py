@@ -122,6 +122,30 @@ def test_a_run_that_was_killed_while_validating_shows_the_epoch_when_it_goes_on(
     assert (tmp_path / "run/samples/epoch_0001.png").exists() and again.folder.best_weights.exists()
 
 
+def test_a_sheet_of_a_shorter_run_does_not_stand_for_the_whole_epoch(settings, tmp_path, monkeypatch):
+    assert start(dataclasses.replace(settings, steps=7), tmp_path / "run").run()
+    sheet = tmp_path / "run/samples/epoch_0002.png"
+    assert sheet.exists()
+    run = start(settings, tmp_path / "run")
+    monkeypatch.setattr(run, "_show_epoch", lambda epoch, loss: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(run, "_save_if_due", run._save)
+    with pytest.raises(KeyboardInterrupt):  # killed when the epoch has ended
+        run.run()
+    assert run.folder.checkpoints()[-1].name == "step_00000010" and not sheet.exists()
+    again = start(settings, tmp_path / "run")
+    assert again.step == 10 and again.run() and sheet.exists()
+    assert 10 in logged(again.folder.logs)["validation/loss"]
+
+
+def test_workers_count_their_unreadable_pairs_together(settings, tmp_path, monkeypatch):
+    run = start(settings, tmp_path / "run")
+    monkeypatch.setattr(run.distribution, "total", lambda count: count + 3)  # what others have met
+    with pytest.raises(
+        UserError, match=r"^3 of 5 pairs cannot be read; more than --max-unreadable 0.05 .* saved at step"
+    ):
+        run.run()
+
+
 def test_the_best_weights_are_those_of_the_lowest_validation_loss(settings, tmp_path, monkeypatch):
     settings = dataclasses.replace(settings, epochs=4, rebalance_epoch=3)
     run = start(settings, tmp_path / "run")
@@ -444,8 +468,7 @@ def test_the_cache_trains_the_same(settings, tmp_path):
     plain.run()
     cached = start(dataclasses.replace(settings, steps=3, cache=tmp_path / "cache"), tmp_path / "cached")
     cached.run()
-    for a, b in zip(plain.trainer.generator.get_weights(), cached.trainer.generator.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert_same_state(plain, cached)
 
 
 def cut_short(path: Path) -> None:
@@ -481,13 +504,12 @@ def test_a_run_with_unreadable_files_goes_on_as_an_uninterrupted_one(settings, f
     shutil.copytree(tmp_path / "whole", tmp_path / "parts")
     (folder_data / "photos/train/1.png").write_bytes(b"nothing is left of it")
     cut_short(folder_data / "labels/train/4.png")
-    assert start(settings, tmp_path / "whole").run()
+    whole = start(settings, tmp_path / "whole")
+    assert whole.run()
     assert start(dataclasses.replace(settings, steps=7), tmp_path / "parts").run()
     continued = start(settings, tmp_path / "parts")
     assert continued.step == 7 and continued.run()
-    whole, _ = load_generator(tmp_path / "whole")
-    for a, b in zip(whole.get_weights(), continued.trainer.generator.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert_same_state(whole, continued)
 
 
 def test_too_many_unreadable_files_stop_the_run_and_it_is_saved(settings, folder_data, tmp_path):
