@@ -23,7 +23,7 @@ from crn_tf.files import make_folder
 from crn_tf.images import Fit, ImageFormat, write_image
 from crn_tf.layouts import colorize
 from crn_tf.precision import Precision
-from crn_tf.quiet import start_tensorflow
+from crn_tf.quiet import start_tensorflow, warn_of_slowness
 from crn_tf.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def main() -> None:
     from crn_tf.run_folder import RunFolder, newest_run
     from crn_tf.synthesizer import Synthesizer
 
+    warn_of_slowness(settings.precision)
     weights = settings.weights or newest_run().path
     generator, description = load_generator(weights, settings.precision)
     if whole:

@@ -18,7 +18,7 @@ from crn_tf.cluster import find_cluster
 from crn_tf.datasets import EXPECTED_FORMS
 from crn_tf.errors import RESTART, STOPPED, UsageError, UserError, run_command
 from crn_tf.interruptions import leaving_at_once
-from crn_tf.quiet import start_tensorflow
+from crn_tf.quiet import start_tensorflow, warn_of_slowness
 from crn_tf.settings import DEMO, FIXED_AT_START, TrainSettings
 from crn_tf.vgg_weights import find_weights
 
@@ -57,6 +57,7 @@ def main() -> int:
 def describe(run: "TrainingRun") -> None:
     """Say what is going to be trained, on what, and where it is kept."""
     settings, folder = run.settings, run.folder
+    warn_of_slowness(settings.precision)
     height, width = run.description.image_size
     if not run.validation:
         print(f"{settings.data} has no validation split: no validation loss, and training pairs in the sample sheets")

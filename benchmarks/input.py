@@ -72,7 +72,7 @@ def main() -> None:
     for name in ("seconds", "rounds", "gpu_tflops"):
         if not getattr(options, name) > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, not {getattr(options, name)}")
-    start_tensorflow()
+    start_tensorflow(one_at_a_time=True)
     from crn_tf.datasets import find_kind, open_data_set
     from crn_tf.model_description import ModelDescription
     from crn_tf.pipeline import DecodedCache, InputPipeline

@@ -96,7 +96,7 @@ def run_benchmark(program: str, benchmark: Benchmark) -> None:
 
     Raises:
         UsageError: The flags make no sense.
-        UserError: A process died, or the results cannot be written.
+        UserError: A process died (the other variants are shown all the same), or the results cannot be written.
     """
     variants = benchmark.variants()
     names = ["size", *(name for name in benchmark.setting_names() if name not in ("size", "res"))]
@@ -104,12 +104,14 @@ def run_benchmark(program: str, benchmark: Benchmark) -> None:
     labels = [_label(settings, [name for name in names if name not in common]) for settings in variants]
     print(_label(variants[0], common))
     measured: list[list[dict]] = [[] for _ in variants]
+    failures: dict[str, str] = {}
     for _ in range(benchmark.rounds if benchmark.compare else 1):
         for settings, label, measurements in zip(variants, labels, measured, strict=True):
             try:
                 measurements.append(run_worker(program, settings, benchmark.steps))
             except UserError as error:
-                raise UserError(f"{label or _label(settings, names)}: {error}") from error
+                failures[label or _label(settings, names)] = str(error)
+                continue
             seconds = statistics.median(measurements[-1]["seconds"])
             print(f"measured {label}: {seconds:.3f} s".replace(" :", ":"), file=sys.stderr)
     results = [
@@ -117,16 +119,32 @@ def run_benchmark(program: str, benchmark: Benchmark) -> None:
         | {"steps": benchmark.steps, "rounds": len(measurements)}
         | summarize(measurements)
         for settings, measurements in zip(variants, measured, strict=True)
+        if measurements
     ]
+    if results:
+        _show(benchmark, [label for label, some in zip(labels, measured, strict=True) if some], results)
+    if failures:
+        raise UserError("; ".join(f"{label}: {failure}" for label, failure in failures.items()))
+
+
+def _show(benchmark: Benchmark, labels: list[str], results: list[dict]) -> None:
+    """Print the table and the JSON, and write the file that was asked for."""
     if benchmark.compare:
         for result in results:
             result["seconds_ratio"] = result["seconds_per_step"] / results[0]["seconds_per_step"]
             result["memory_ratio"] = result["peak_memory_gb"] / results[0]["peak_memory_gb"]
+    labels = [label + _chosen(result) for label, result in zip(labels, results, strict=True)]
     print(draw_table(labels, results))
+    print("share of peak: the plain network's operations a second, of which fewer may be executed, or more (remat)")
     text = json.dumps(results[0] if len(results) == 1 else results)
     print(text)
     if benchmark.json:
         write_text(benchmark.json, text + "\n")
+
+
+def _chosen(result: dict) -> str:
+    """What `--remat auto` chose."""
+    return f" ({'on' if result['recompute'] else 'off'})" if result.get("remat") == "auto" else ""
 
 
 def _label(settings: TrainSettings, names: list[str]) -> str:
@@ -154,12 +172,12 @@ def run_worker(program: str, settings: TrainSettings, steps: int) -> dict:
     raise UserError(last)
 
 
-def work(prepare: Callable[[TrainSettings], tuple[Callable[[], object], float]]) -> None:
+def work(prepare: Callable[[TrainSettings], tuple[Callable[[], object], float, dict]]) -> None:
     """Be a worker: measure the variant on the command line and print what was measured, as JSON.
 
     Args:
-        prepare: Makes, from a variant's settings, a function that takes one step and waits for its result, and the
-            TFLOP of the step.
+        prepare: Makes, from a variant's settings, a function that takes one step and waits for its result, the TFLOP of
+            the step, and what to add to the results.
 
     Raises:
         UserError: Memory ran out.
@@ -175,12 +193,13 @@ def work(prepare: Callable[[TrainSettings], tuple[Callable[[], object], float]])
     keras.config.set_dtype_policy(PRECISION_POLICIES[settings.precision])
     keras.utils.set_random_seed(settings.seed)
     try:
-        step, tflop = prepare(settings)
+        step, tflop, chosen = prepare(settings)
         seconds = [_seconds(step) for _ in range(1 + task["steps"])]
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
         raise UserError("memory ran out") from error
     measured = {"seconds": seconds[1:], "first_step_seconds": seconds[0], "peak_memory_gb": peak_memory_gb()}
     measured |= {"tflop_per_step": tflop, "peak_tflops": measure_peak_tflops(settings.precision), "device": _device()}
+    measured["chosen"] = chosen
     print(json.dumps(measured))
 
 
@@ -231,6 +250,7 @@ def summarize(measurements: list[dict]) -> dict:
         "peak_tflops": peak,
         "fraction_of_peak": tflop / median / peak,
         "device": measurements[0]["device"],
+        **measurements[0]["chosen"],
     }
 
 

@@ -35,8 +35,8 @@ def main() -> None:
         measuring.run_benchmark(__file__, tyro.cli(SynthesisBenchmark))
 
 
-def prepare(settings: TrainSettings) -> tuple[Callable[[], object], float]:
-    """Synthesis from one batch, and its TFLOP."""
+def prepare(settings: TrainSettings) -> tuple[Callable[[], object], float, dict]:
+    """Synthesis from one batch, its TFLOP, and nothing to add."""
     from crn_tf import Synthesizer, build_generator
 
     generator = build_generator(
@@ -44,7 +44,7 @@ def prepare(settings: TrainSettings) -> tuple[Callable[[], object], float]:
     )
     synthesizer = Synthesizer(generator)
     layouts = measuring.random_layouts(settings)
-    return lambda: synthesizer(layouts), settings.batch * measuring.synthesis_tflop(generator)
+    return lambda: synthesizer(layouts), settings.batch * measuring.synthesis_tflop(generator), {}
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ def main() -> None:
         measuring.run_benchmark(__file__, tyro.cli(TrainStepBenchmark))
 
 
-def prepare(settings: TrainSettings) -> tuple[Callable[[], object], float]:
-    """A training step on one batch, and its TFLOP."""
+def prepare(settings: TrainSettings) -> tuple[Callable[[], object], float, dict]:
+    """A training step on one batch, its TFLOP, and what `--remat auto` chose."""
     import tensorflow as tf
 
     from crn_tf.model_description import ModelDescription
@@ -52,7 +52,7 @@ def prepare(settings: TrainSettings) -> tuple[Callable[[], object], float]:
     photos = tf.constant(measuring.random_photos(settings))
     layouts = tf.constant(measuring.random_layouts(settings))
     tflop = settings.batch * measuring.training_tflop(trainer.generator, trainer.perceiver)
-    return lambda: trainer.train_step(photos, layouts)[0].numpy(), tflop
+    return lambda: trainer.train_step(photos, layouts)[0].numpy(), tflop, {"recompute": trainer.recompute}
 
 
 if __name__ == "__main__":

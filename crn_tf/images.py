@@ -50,6 +50,11 @@ def read_image(path: Path) -> Image.Image:
 
 
 def _decode(file: BinaryIO, image: Image.Image) -> None:
+    """Decode all of a picture.
+
+    Raises:
+        Exception: Of any kind: it is damaged.
+    """
     image.info["raw mode"] = raw_mode(image)
     image.load()
     if image.format == "PNG" and _may_lack_rows(image):
@@ -64,23 +69,23 @@ def raw_mode(image: Image.Image) -> str:
 
 
 def image_size(path: Path) -> Size:
-    """Height and width as a viewer shows the picture, from its header only.
+    """Height and width as a viewer shows the picture and `read_photo` reads it, from its header only.
 
     Raises:
         UserError: The file is missing, not a picture, or too large.
     """
     with _opened(path) as (_, image):
-        swapped = _turn(image) in _SWAPPING
-        if image.format == "TIFF" and ExifTags.Base.Orientation in image.tag_v2:  # Pillow has swapped them already
-            swapped = False
-        return (image.width, image.height) if swapped else (image.height, image.width)
+        width, height = image.size
+        if image.format == "TIFF":  # Pillow may have swapped them already
+            width, height = (image.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
+        return (width, height) if _turn(image) in _SWAPPING else (height, width)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
     """How a picture that is not decoded yet has to be turned, as its EXIF or XMP says; None if as it is.
 
-    Damaged EXIF says nothing: a viewer shows such a picture as it is stored, so its layout was drawn that way. Nor does
-    what comes behind a PNG's pixels, which its header's readers do not see.
+    Damaged EXIF does not make a sound picture useless: a viewer shows it as it is stored, so its layout was drawn that
+    way. EXIF behind a PNG's pixels has no say either: its specification wants it ahead, and browsers look no further.
     """
     try:
         # A PNG's own getexif() would decode all of it.
@@ -201,7 +206,8 @@ def read_photo(path: Path, size: Size, fit: Fit = "resize") -> np.ndarray:
     """Read a photograph and bring it to a size, with antialiasing.
 
     Args:
-        path: A picture with 8 bits per channel: RGB, grey, CMYK, palette, or RGBA if it is opaque.
+        path: A picture with 8 bits per channel: RGB, grey, CMYK, palette, or RGBA if it is opaque. It is turned as its
+            EXIF says; if that is damaged, it is read as it is stored.
         size: Height and width to return.
         fit: "resize" stretches; "crop" cuts the centre to the aspect ratio first.
 

@@ -82,6 +82,12 @@ class NormalizedLeakyReLU(keras.layers.Layer):
 class Convolution(keras.layers.Conv2D):
     """A refinement module's second convolution: Keras' own, 3x3, 'same', with a faster kernel gradient on CPUs."""
 
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        found = self.kernel_size, self.strides, self.dilation_rate, self.groups, self.padding
+        if found != ((3, 3), (1, 1), (1, 1), 1, "same"):
+            raise ValueError(f"expected a kernel of 3x3, no strides, dilation or groups, and 'same' padding: {found}")
+
     def convolution_op(self, inputs, kernel):
         channels, filters = kernel.shape[2:]
         # Measured with oneDNN on two AVX-512 cores: products of smaller matrices do not pay.

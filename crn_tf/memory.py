@@ -22,16 +22,25 @@ def peak_memory_gb() -> float:
     """The most memory used so far, in 10**9 bytes: the first GPU's if there is one, else the process'."""
     if tf.config.list_physical_devices("GPU"):
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 1e9
+    with suppress(OSError):  # Linux' own count; of the other one a process inherits its parent's
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e9
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def available_gb() -> float:
-    """Memory that there is for training, in 10**9 bytes: the first GPU's, else what the system can give."""
+    """Memory that there is for training, in 10**9 bytes: the first GPU's, else what the system can give and what this
+    process has already.
+    """
     from tensorflow.python.client import device_lib  # the only place that tells a GPU's size
 
     limits = [device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU"]
-    return (limits[0] if limits else min(psutil.virtual_memory().available, _left_to_container())) / 1e9
+    if limits:
+        return limits[0] / 1e9
+    left = min(psutil.virtual_memory().available, _left_to_container())
+    return (left + psutil.Process().memory_info().rss) / 1e9
 
 
 def _left_to_container(groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> float:

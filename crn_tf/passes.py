@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 import keras
 
-# Elements of a sample from which compiling a pass pays: below, the second of compilation is never won back.
+# Elements, of a sample where the batch's size is not known, from which compiling a pass pays: below, the second of
+# compilation is never won back.
 FUSE_FROM = 1 << 21
 _fusing = [True]
 

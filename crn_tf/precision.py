@@ -3,11 +3,30 @@ float32 in all of them.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Literal
 
 Precision = Literal["float32", "bfloat16", "float16"]
 PRECISION_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # Keras' names
+
+
+# What processors with arithmetic in a precision say of themselves: x86, ARM.
+_FEATURES = {"bfloat16": {"avx512_bf16", "amx_bf16", "bf16"}, "float16": {"avx512_fp16", "amx_fp16", "fphp"}}
+
+
+def slowness_on_cpu(precision: Precision, processor: Path = Path("/proc/cpuinfo")) -> str | None:
+    """A line that warns of a precision that the CPU has no arithmetic for; None if it has, or that is not known."""
+    features = _FEATURES.get(precision, set())
+    with suppress(OSError):
+        lines = processor.read_text().lower().splitlines()
+        found = {word for line in lines if line.startswith(("flags", "features")) for word in line.split()}
+        if features and found and not found & features:
+            return (
+                f"warning: this CPU imitates arithmetic in {precision}, as it lacks {' or '.join(sorted(features))}: "
+                "--precision float32 will be faster"
+            )
+    return None
 
 
 @contextmanager

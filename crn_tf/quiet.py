@@ -1,9 +1,11 @@
-"""Starting TensorFlow without its announcements."""
+"""Starting TensorFlow without its announcements, but with a warning of what will be slow."""
 
 import os
 import sys
 import tempfile
 from contextlib import suppress
+
+from crn_tf.precision import Precision, slowness_on_cpu
 
 
 def start_tensorflow(one_at_a_time: bool = False) -> None:
@@ -35,3 +37,12 @@ def start_tensorflow(one_at_a_time: bool = False) -> None:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def warn_of_slowness(precision: Precision) -> None:
+    """Warn if the networks will run on a CPU that has to imitate a precision. TensorFlow has been started."""
+    import tensorflow as tf
+
+    warning = None if tf.config.list_physical_devices("GPU") else slowness_on_cpu(precision)
+    if warning:
+        print(warning, file=sys.stderr)

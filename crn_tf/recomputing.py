@@ -44,7 +44,7 @@ def recomputing_generator(generator: keras.Model) -> Callable:
     finish = recomputed(_call(keras.Model([kept], generator.output)))
 
     def synthesize(layout):
-        at_level = dict(zip(levels, shrink(layout), strict=True))
+        at_level = dict(zip(levels, keras.tree.flatten(shrink(layout)), strict=True))  # of one level: no list
         x = []
         for level, segment in segments:
             x = [segment(*x, *([at_level[level]] if level else []))]

@@ -16,6 +16,9 @@ PURE += ["vgg_weights", "layouts", "images", "datasets", "scenes"]
 PROGRAM = """
 import sys, numpy as np, keras
 from crn_tf import build_generator, build_perceiver, best_per_class_loss, tap_error, Synthesizer
+from crn_tf.losses import tap_errors
+from crn_tf.perceiver import split_blocks
+from crn_tf.recomputing import recomputing_blocks, recomputing_generator
 assert keras.backend.backend() == sys.argv[1]
 generator, perceiver = build_generator(32, 5, 3, width=0.02), build_perceiver("random")
 random = np.random.default_rng(0)
@@ -27,9 +30,31 @@ images = generator(layout)
 taps = [keras.ops.reshape(t, (2, 3, *t.shape[1:])) for t in perceiver(keras.ops.reshape(images, (6, 32, 64, 3)))]
 errors = [tap_error(r, t) for r, t in zip([photo, *perceiver(photo)], [images, *taps])]
 loss, terms = best_per_class_loss(errors, (1.0,) * 6, layout)
+
+def loss_of(layout, photo, blocks, synthesize):
+    errors = tap_errors(blocks, photo, synthesize(layout))
+    return best_per_class_loss(errors, (1.0,) * 6, layout)[0]
+
+def gradients(blocks, synthesize):
+    trained = generator.trainable_variables
+    if sys.argv[1] == "tensorflow":
+        import tensorflow as tf
+        with tf.GradientTape() as tape:
+            loss = loss_of(tf.constant(layout), tf.constant(photo), blocks, synthesize)
+        return tape.gradient(loss, trained)
+    import jax
+    def function(values):
+        with keras.StatelessScope(state_mapping=list(zip(trained, values))):
+            return loss_of(layout, photo, blocks, synthesize)
+    return jax.grad(function)([variable.value for variable in trained])
+
+blocks = split_blocks(perceiver)
+plain = gradients(blocks, generator)
+again = gradients(recomputing_blocks(blocks), recomputing_generator(generator))
 convert = keras.ops.convert_to_numpy
+results = {f"{kind}_{i}": convert(g) for kind, gs in (("plain", plain), ("again", again)) for i, g in enumerate(gs)}
 pixels = Synthesizer(generator)(ids)
-np.savez(sys.argv[2], images=convert(images), loss=convert(loss), terms=convert(terms), pixels=pixels)
+np.savez(sys.argv[2], **results, images=convert(images), loss=convert(loss), terms=convert(terms), pixels=pixels)
 """
 
 
@@ -53,5 +78,11 @@ def test_jax_gives_the_same_images_and_losses(tmp_path):
         results[backend] = np.load(path)
     for name in ("images", "loss", "terms"):
         np.testing.assert_allclose(results["jax"][name], results["tensorflow"][name], rtol=1e-3, atol=1e-2)
+    gradients = [name for name in results["jax"].files if name.startswith(("plain_", "again_"))]
+    assert len(gradients) == 2 * 26
+    for name in gradients:
+        expected = results["tensorflow"][name.replace("again", "plain")]
+        for backend in results:
+            assert np.linalg.norm(results[backend][name] - expected) < 1e-4 * np.linalg.norm(expected), (backend, name)
     difference = np.abs(results["jax"]["pixels"].astype(int) - results["tensorflow"]["pixels"])
     assert difference.max() <= 1

@@ -70,10 +70,11 @@ def test_a_result_is_the_median_of_all_rounds():
         {"seconds": [1.0, 2.0], "first_step_seconds": 9.0, "peak_memory_gb": 3.0, "peak_tflops": 4.0},
         {"seconds": [4.0, 8.0], "first_step_seconds": 7.0, "peak_memory_gb": 2.0, "peak_tflops": 5.0},
     ]
-    result = measuring.summarize([{**measured, "tflop_per_step": 6.0, "device": "abacus"} for measured in rounds])
+    same = {"tflop_per_step": 6.0, "device": "abacus", "chosen": {"recompute": True}}
+    result = measuring.summarize([measured | same for measured in rounds])
     assert result["seconds_per_step"] == 3.0 and result["seconds_spread"] == [1.0, 8.0]
     assert result["first_step_seconds"] == 8.0
-    assert result["peak_memory_gb"] == 3.0
+    assert result["peak_memory_gb"] == 3.0 and result["recompute"]
     assert result["fraction_of_peak"] == pytest.approx(6.0 / 3.0 / 5.0)
 
 
@@ -105,6 +106,23 @@ def test_a_worker_that_dies_is_one_line(tmp_path, program, line):
     assert "\n" not in str(error.value)
 
 
+def test_a_variant_that_dies_does_not_cost_the_others_results(tmp_path, capfd):
+    worker = tmp_path / "worker.py"
+    worker.write_text(
+        "import json, os, signal, sys\n"
+        "batch = json.loads(sys.argv[2])['settings']['batch']\n"
+        "if batch == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "print(json.dumps({'seconds': [batch], 'first_step_seconds': 9, 'peak_memory_gb': 1, 'peak_tflops': 1,"
+        " 'tflop_per_step': 1, 'device': 'none', 'chosen': {}}))"
+    )
+    benchmark = measuring.Benchmark(size="16x32", batch=(1, 2, 3), json=tmp_path / "results.json")
+    with pytest.raises(UserError, match=r"^batch 2: its process was killed, as the system does when memory runs out$"):
+        measuring.run_benchmark(str(worker), benchmark)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert [(result["batch"], result["seconds_per_step"]) for result in results] == [(1, 1), (3, 3)]
+    assert "batch 3" in capfd.readouterr().out
+
+
 @pytest.mark.slow
 def test_training_steps_are_measured(tmp_path):
     arguments = (*TINY, "--images", 2, "--steps", 2, "--json", tmp_path / "step.json")
@@ -115,7 +133,8 @@ def test_training_steps_are_measured(tmp_path):
     assert "model TFLOP" in result.stdout
     measured = json.loads(line)
     check(measured)
-    expected = {"size": "16x32", "images": 2, "loss": "best-per-class", "precision": "float32", "batch": 1, "steps": 2}
+    expected = {"size": "16x32", "images": 2, "loss": "best-per-class", "precision": "float32", "batch": 1, "steps": 2,
+                "remat": "auto", "recompute": False}  # fmt: skip
     assert measured | expected == measured
     generator = build_generator(16, 20, 2, 1 / 64)
     assert measured["tflop_per_step"] == measuring.training_tflop(generator, build_perceiver("random"))

@@ -1,6 +1,9 @@
 """Photographs: what is read, what is refused and how it is said, and how sizes change."""
 
+import io
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +11,10 @@ from PIL import Image
 
 from crn_tf.errors import UserError
 from crn_tf.images import image_size, read_photo, resize, write_image
+from crn_tf.layouts import CITYSCAPES, LayoutReader
+from tests.conftest import ROOT
+from tests.fuzz_readers import exif as camera_exif
+from tests.fuzz_readers import png_chunk
 
 COLORS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 0]]], np.uint8)  # 2x2
 GREYS = np.array([[0, 80], [160, 255]], np.uint8)
@@ -75,6 +82,17 @@ def test_a_transparent_colour_is_refused(tmp_path, image, transparency):
     assert "transparent pixels" in error_of(tmp_path / "a.png")
 
 
+def test_the_opacity_of_more_colours_than_there_can_be_is_refused(tmp_path):
+    path = tmp_path / "a.png"
+    paletted().save(path)
+    content = path.read_bytes()
+    at = content.index(b"IDAT") - 4
+    path.write_bytes(content[:at] + png_chunk(b"tRNS", b"\xff" * 299 + b"\0") + content[at:])
+    assert error_of(path).startswith("cannot read the image ")
+    with pytest.raises(UserError, match="cannot read the image "):
+        LayoutReader(CITYSCAPES).read(path)
+
+
 def test_a_transparent_colour_that_no_pixel_has_is_no_transparency(tmp_path):
     Image.fromarray(COLORS).save(tmp_path / "a.png", transparency=(1, 2, 3))
     np.testing.assert_array_equal(read_photo(tmp_path / "a.png", (2, 2)), COLORS)
@@ -116,18 +134,91 @@ def test_a_damaged_chunk_is_refused(tmp_path):
     assert error_of(tmp_path / "a.png", (64, 64)).startswith("cannot read the image ")
 
 
+def unturned(stored):
+    return stored
+
+
+def upright(stored):
+    """Orientation 6, as in `camera_exif`."""
+    return np.rot90(stored, -1)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif"])
 @pytest.mark.parametrize(
     ("orientation", "turned"),
-    [(1, lambda a: a), (2, np.fliplr), (3, lambda a: np.rot90(a, 2)), (6, lambda a: np.rot90(a, -1)), (8, np.rot90)],
+    [
+        (1, unturned),
+        (2, np.fliplr),
+        (3, lambda stored: np.rot90(stored, 2)),
+        (4, np.flipud),
+        (5, lambda stored: np.swapaxes(stored, 0, 1)),
+        (6, upright),
+        (7, lambda stored: np.rot90(np.flipud(stored))),
+        (8, np.rot90),
+        (9, unturned),  # which means nothing
+    ],
 )
-def test_a_photograph_is_turned_as_its_camera_said(tmp_path, orientation, turned):
+def test_a_photograph_is_turned_as_its_camera_said(tmp_path, name, orientation, turned):
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = noise(3, 5)
-    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    Image.fromarray(stored).save(tmp_path / name, exif=exif, lossless=True)
     shown = turned(stored)
-    assert image_size(tmp_path / "a.png") == shown.shape[:2]
-    np.testing.assert_array_equal(read_photo(tmp_path / "a.png", shown.shape[:2]), shown)
+    assert image_size(tmp_path / name) == shown.shape[:2]
+    np.testing.assert_array_equal(read_photo(tmp_path / name, shown.shape[:2]), shown)
+
+
+def encoded(pixels, kind, exif=b"") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, exif=exif, lossless=True)
+    return buffer.getvalue()
+
+
+def damaged_exif():
+    """A camera's EXIF cut off anywhere, and with any byte changed, but never to another orientation that exists."""
+    good = camera_exif()
+    for at in range(1, len(good)):
+        yield good[:at]
+        for changed in (good[at] ^ 0xFF, good[at] ^ 8):
+            yield good[:at] + bytes([changed]) + good[at + 1 :]
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # pytest removes ours
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_sound_photograph_with_damaged_exif_is_read_turned_or_as_it_is_stored(tmp_path, kind):
+    path = tmp_path / "a.png"  # whatever the file is called
+    pixels = noise(3, 5)
+    path.write_bytes(encoded(pixels, kind))
+    stored = read_photo(path, (3, 5))
+    shapes = set()
+    for exif in damaged_exif():
+        path.write_bytes(encoded(pixels, kind, exif))
+        size = image_size(path)
+        np.testing.assert_array_equal(read_photo(path, size), upright(stored) if size == (5, 3) else stored)
+        shapes.add(size)
+    assert shapes == {(3, 5), (5, 3)}
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_only_exif_ahead_of_a_pngs_pixels_turns_it(tmp_path, ahead):
+    pixels, path = noise(3, 5), tmp_path / "a.png"
+    content, chunk = encoded(pixels, "PNG"), png_chunk(b"eXIf", camera_exif().removeprefix(b"Exif\0\0"))
+    at = content.index(b"IDAT" if ahead else b"IEND") - 4
+    path.write_bytes(content[:at] + chunk + content[at:])
+    shown = upright(pixels) if ahead else pixels
+    assert image_size(path) == shown.shape[:2]
+    np.testing.assert_array_equal(read_photo(path, shown.shape[:2]), shown)
+
+
+def test_pillow_prints_nothing_about_damaged_exif(tmp_path):
+    for number, exif in enumerate(damaged_exif()):
+        (tmp_path / f"{number}.jpg").write_bytes(encoded(noise(3, 5), "JPEG", exif))
+    code = (
+        "import sys; from pathlib import Path; from crn_tf.images import image_size, read_photo\n"
+        "for path in Path(sys.argv[1]).iterdir(): image_size(path), read_photo(path, (3, 5))"
+    )
+    child = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (child.returncode, child.stdout, child.stderr) == (0, "", "")
 
 
 def test_image_size_is_height_and_width_from_the_header_alone(tmp_path):

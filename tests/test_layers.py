@@ -65,6 +65,19 @@ def test_upsampled_convolution_upsamples_joins_and_convolves(fused, size):
     assert difference(found, expected) < 3e-6
 
 
+def test_upsampling_adds_up_in_float32_in_every_precision(fused):
+    features, layout = tf.cast(normal(1, 16, 16, 32), "bfloat16"), tf.zeros((1, 32, 32, 1), "bfloat16")
+    narrow = UpsampledConvolution(32, dtype="mixed_bfloat16")
+    wide = UpsampledConvolution(32)
+    kernel = tf.cast(tf.cast(normal(3, 3, 33, 32), "bfloat16"), "float32")
+    for layer in (narrow, wide):
+        layer.build([features.shape, layout.shape])
+        layer.kernel.assign(kernel)
+    expected = wide([tf.cast(features, "float32"), tf.cast(layout, "float32")])
+    # Rounded where the taps are computed, after each of two axes, and at the end: four times up to 2**-9.
+    assert difference([tf.cast(narrow([features, layout]), "float32")], [expected]) < 0.0045
+
+
 def test_normalized_leaky_relu_is_group_normalization_and_leaky_relu(fused):
     x = 3 * normal(2, 4, 6, 5) + 1
     layer, normalization = NormalizedLeakyReLU(), layers.GroupNormalization(groups=1, epsilon=1e-12)

@@ -49,6 +49,18 @@ def test_tap_error_is_the_mean_over_channels(taps):
     np.testing.assert_allclose(error[1, 2], np.abs(taps[0][0][1] - taps[1][0][1, 2]).mean(-1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("fuse_from", [1, 1 << 30])
+def test_tap_error_is_float32_in_every_precision(monkeypatch, dtype, fuse_from):
+    """Differences and means of activations of low precision are not rounded once more."""
+    monkeypatch.setattr(passes, "FUSE_FROM", fuse_from)
+    random = np.random.default_rng(0)
+    reference = tf.cast(random.standard_normal((1, 4, 4, 256)), dtype)
+    images = tf.cast(random.standard_normal((1, 2, 4, 4, 256)), dtype)
+    exact = np.abs(tf.cast(reference, "float64")[:, None] - tf.cast(images, "float64")).mean(-1)
+    np.testing.assert_allclose(tap_error(reference, images), exact, rtol=1e-5)
+
+
 def test_class_errors_sum_to_the_mean_error(taps):
     error = tap_error(taps[0][0], taps[1][0])
     shares = class_errors(error, taps[2])
