@@ -103,10 +103,9 @@ class Distribution:
             UsageError: It cannot.
         """
         if batch % self.replicas:
-            nearest = -(-batch // self.replicas) * self.replicas
             raise UsageError(
-                f"--batch {batch} cannot be shared equally by {self.replicas} devices: try --batch {nearest} (it is "
-                "the batch of all together)"
+                f"--batch {batch} cannot be shared equally by {self.replicas} devices: try --batch "
+                f"{_next_shareable(batch, self.replicas)} (it is the batch of all together)"
             )
 
     def any(self, flag: bool) -> bool:
@@ -273,9 +272,14 @@ def _those_that_can_share(batch: int, devices: list[str]) -> list[str]:
     if count < len(devices):
         print(
             f"using {count} of {len(devices)} devices, since --batch {batch} cannot be shared equally by all: "
-            f"--batch {-(-batch // len(devices)) * len(devices)} can"
+            f"--batch {_next_shareable(batch, len(devices))} can"
         )
     return devices[:count]
+
+
+def _next_shareable(batch: int, devices: int) -> int:
+    """The smallest batch, not below one, that devices can share equally."""
+    return -(-batch // devices) * devices
 
 
 def _find_devices() -> list[str]:

@@ -85,6 +85,9 @@ def export(settings: ExportSettings) -> Path:
 
 def _export(settings: ExportSettings, files: list[Path]) -> Path:
     start_tensorflow()  # only now: it takes seconds
+    import tensorflow as tf
+
+    from crn_tf.checkpoints import system_error
     from crn_tf.loading import load_generator
     from crn_tf.model_card import ServedAs, model_card
     from crn_tf.run_folder import newest_run
@@ -106,45 +109,39 @@ def _export(settings: ExportSettings, files: list[Path]) -> Path:
     version = next_version(settings.out)
     with written_aside(version, durable=True) as folder:
         folder.mkdir()
-        warm = _write_version(folder, version, model, signatures, card, description, layouts[:1])
-        if settings.onnx:
-            _write_onnx(folder / ONNX_FILE, reference, layouts[:1])
-        _check(folder, layouts[:1], signatures, description, settings.format)
+        try:
+            warm = _write_version(folder, model, signatures, card, description, layouts[:1])
+            if settings.onnx:
+                _write_onnx(folder / ONNX_FILE, reference, layouts[:1])
+            _check(folder, layouts[:1], signatures, description, settings.format)
+        except tf.errors.OpError as error:
+            raise UserError(f"cannot write {version}: {system_error(error)}") from error
     _tell(version, weights, description, served, warm)
     return version
 
 
 def _write_version(
     folder: Path,
-    shown: Path,
     model: "ServingModel",
     signatures: dict,
     card: str,
     description: "ModelDescription",
     layouts: np.ndarray,
 ) -> bool:
-    """Write the SavedModel, its card and its warm-up requests. Returns whether there are warm-up requests.
-
-    Raises:
-        UserError: They cannot be written; `shown` is what the message calls the folder.
-    """
+    """Write the SavedModel, its card and its warm-up requests. Returns whether there are warm-up requests."""
     import tensorflow as tf
 
-    from crn_tf.checkpoints import system_error
     from crn_tf.model_card import classes_json
     from crn_tf.serving_warmup import write_warmup
 
     (folder / "model_card.md").write_text(card, encoding="utf-8")
     (folder / "classes.json").write_text(classes_json(description), encoding="utf-8")
     model.assets = [tf.saved_model.Asset(str(folder / name)) for name in ("model_card.md", "classes.json")]
-    try:
-        # Gradients are of no use to a server.
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(model, str(folder), signatures=signatures, options=options)
-        (folder / "classes.json").unlink()  # a copy is in the assets
-        return write_warmup(folder, _warmup_requests(layouts, description))
-    except tf.errors.OpError as error:
-        raise UserError(f"cannot write {shown}: {system_error(error)}") from error
+    # Gradients are of no use to a server.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(model, str(folder), signatures=signatures, options=options)
+    (folder / "classes.json").unlink()  # a copy is in the assets
+    return write_warmup(folder, _warmup_requests(layouts, description))
 
 
 def next_version(folder: Path) -> Path:

@@ -39,7 +39,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors, w
 
 
 def read_image(path: Path) -> Image.Image:
-    """Read and decode a picture completely. Its `info` has the `raw_mode` it was stored in.
+    """Read and decode a picture completely. Its `info["raw mode"]` tells how it was stored.
 
     Raises:
         UserError: The file is missing, not a picture, damaged, or too large.
@@ -55,13 +55,13 @@ def _decode(file: BinaryIO, image: Image.Image) -> None:
     Raises:
         Exception: Of any kind: it is damaged.
     """
-    image.info["raw mode"] = raw_mode(image)
+    image.info["raw mode"] = _raw_mode(image)
     image.load()
     if image.format == "PNG" and _may_lack_rows(image):
         _check_rows(file)
 
 
-def raw_mode(image: Image.Image) -> str:
+def _raw_mode(image: Image.Image) -> str:
     """How a picture that is not decoded yet stores its pixels, in Pillow's words: "L;4" for grey of four bits."""
     arguments = image.tile[0][3] if image.tile else ""
     raw = arguments[0] if isinstance(arguments, tuple) and arguments else arguments

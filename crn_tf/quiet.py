@@ -26,8 +26,7 @@ def start_tensorflow(one_at_a_time: bool = False) -> None:
         try:
             import tensorflow as tf
 
-            gpus = tf.config.list_physical_devices("GPU")
-            if one_at_a_time and not gpus:
+            if one_at_a_time and not tf.config.list_physical_devices("GPU"):
                 with suppress(RuntimeError):  # TensorFlow computes already, in this process' own way
                     tf.config.threading.set_inter_op_parallelism_threads(1)
         except BaseException:
@@ -41,8 +40,8 @@ def start_tensorflow(one_at_a_time: bool = False) -> None:
 
 def warn_of_slowness(precision: Precision) -> None:
     """Warn if the networks will run on a CPU that has to imitate a precision. TensorFlow has been started."""
-    import tensorflow as tf
+    from crn_tf.passes import on_tensorflow_cpu
 
-    warning = None if tf.config.list_physical_devices("GPU") else slowness_on_cpu(precision)
-    if warning:
+    warning = slowness_on_cpu(precision)
+    if warning and on_tensorflow_cpu():
         print(warning, file=sys.stderr)

@@ -61,8 +61,7 @@ class PngLayoutDecoder:
         return tf.ensure_shape(layout, self._size), tf.ensure_shape(problem, [])
 
     def _decode_checked(self, png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        header = tf.cast(tf.io.decode_raw(tf.strings.substr(png, 24, 2), tf.uint8), tf.int32)
-        depth, kind = header[0], header[1]
+        depth, kind = _depth_and_kind(png)
         no_palette = tf.constant(b""), tf.constant(b""), tf.constant(0)
         palette, alpha, data = tf.cond(kind == _PALETTE, lambda: _palette_chunks(png), lambda: no_palette)
         grey = tf.cond(kind == _PALETTE, lambda: _as_grey(png, data), lambda: png)
@@ -170,9 +169,14 @@ def _format_problem(png: tf.Tensor) -> tf.Tensor:
     )
 
 
-def _first_chunk_problem(png: tf.Tensor) -> tf.Tensor:
+def _depth_and_kind(png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Bits of a value, and the colour type, from a PNG's first chunk: int32."""
     header = tf.cast(tf.io.decode_raw(tf.strings.substr(png, 24, 2), tf.uint8), tf.int32)
-    depth, kind = header[0], header[1]
+    return header[0], header[1]
+
+
+def _first_chunk_problem(png: tf.Tensor) -> tf.Tensor:
+    depth, kind = _depth_and_kind(png)
     # A palette of 16 bits would pass for a grey picture, once it is one.
     possible = tf.reduce_any(depth == [1, 2, 4, 8, 16]) & ((kind != _PALETTE) | (depth <= 8))
     sound = (tf.strings.substr(png, 12, 4) == b"IHDR") & possible
