@@ -74,9 +74,8 @@ def main() -> None:
             raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, not {getattr(options, name)}")
     start_tensorflow(one_at_a_time=True)
     from crn_tf.datasets import find_kind, open_data_set
-    from crn_tf.model_description import ModelDescription
     from crn_tf.pipeline import DecodedCache, InputPipeline
-    from crn_tf.trainer import build_trainer
+    from crn_tf.trainer import build_trainer, describe_model
 
     size = settings.image_size
     data = open_data_set(settings.data, settings.dataset or find_kind(settings.data), "train", size[0])
@@ -87,7 +86,7 @@ def main() -> None:
             name: InputPipeline(source, size, settings.fit, settings.batch, seed=0).batches(0, endless)
             for name, source in (("files", data), ("cache", cached))
         }
-        trainer, _ = build_trainer(settings, ModelDescription.of_settings(settings, data.classes))
+        trainer, _ = build_trainer(settings, describe_model(settings, data.classes))
         tflop = training_tflop(trainer.generator, trainer.perceiver)
         if options.training_step:
             sources["training step"] = training_steps(trainer, next(sources["cache"]))

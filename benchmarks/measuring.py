@@ -292,7 +292,7 @@ def synthesis_tflop(generator) -> float:
 
     Counted from the kernels; normalization, upsampling and the like are left out, as is usual.
     """
-    from crn_tf.generator import module_height
+    from crn_tf.cascade import module_height
 
     height, width = generator.input_shape[1:3]
     total = 0

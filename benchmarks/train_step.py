@@ -45,10 +45,9 @@ def prepare(settings: TrainSettings) -> tuple[Callable[[], object], float, dict]
     """A training step on one batch, its TFLOP, and what `--remat auto` chose."""
     import tensorflow as tf
 
-    from crn_tf.model_description import ModelDescription
-    from crn_tf.trainer import build_trainer
+    from crn_tf.trainer import build_trainer, describe_model
 
-    trainer, _ = build_trainer(settings, ModelDescription.of_settings(settings, CITYSCAPES))
+    trainer, _ = build_trainer(settings, describe_model(settings, CITYSCAPES))
     photos = tf.constant(measuring.random_photos(settings))
     layouts = tf.constant(measuring.random_layouts(settings))
     tflop = settings.batch * measuring.training_tflop(trainer.generator, trainer.perceiver)

@@ -6,11 +6,8 @@ Pure Keras: runs on every Keras backend.
 import keras
 from keras import layers
 
+from crn_tf.cascade import module_channels
 from crn_tf.layers import Convolution, NormalizedLeakyReLU, UpsampledConvolution
-
-# Feature channels of each refinement module, coarsest first: 4x8 ... 1024x2048 in the paper's Cityscapes models.
-MODULE_WIDTHS = (1024, 1024, 1024, 1024, 1024, 512, 512, 128, 32)
-MAX_MODULES = len(MODULE_WIDTHS)
 
 
 def build_generator(
@@ -40,19 +37,19 @@ def build_generator(
         ValueError: `height` is not on the cascade of `base_grid`, or a count is not positive.
     """
     rows, columns = base_grid
-    heights = module_heights(height, rows)
+    modules = module_channels(height, rows, width)
     if min(num_classes, num_images, columns) < 1 or width <= 0:
         raise ValueError(f"counts and width must be positive: {num_classes=}, {num_images=}, {width=}, {base_grid=}")
     image_width = height // rows * columns
 
     layout = keras.Input((height, image_width, num_classes), name="layout")
     pyramid = {height: layout}  # the layout at every module's size, by exact 2x2 means: area downsampling
-    for size in reversed(heights[:-1]):
+    for size in list(modules)[-2::-1]:
         pyramid[size] = layers.AveragePooling2D(2, name=f"layout_{size}")(pyramid[2 * size])
 
     features = None
-    for size, channels in zip(heights, MODULE_WIDTHS, strict=False):
-        features = refinement_module(features, pyramid[size], size, max(1, round(width * channels)))
+    for size, channels in modules.items():
+        features = refinement_module(features, pyramid[size], size, channels)
 
     # A linear projection in float32: 8 bits of mantissa would be too coarse for 256 grey levels.
     pixels = layers.Conv2D(3 * num_images, 1, dtype="float32", name=f"projection_{height}")(features)
@@ -85,20 +82,3 @@ def refinement_module(features, layout, size: int, channels: int):
     x = NormalizedLeakyReLU(name=f"module_{size}_norm1")(x)
     x = convolution(2)(x)
     return NormalizedLeakyReLU(name=f"module_{size}_norm2")(x)
-
-
-def module_heights(height: int, rows: int) -> list[int]:
-    """Heights of the cascade's modules, coarsest first: rows, 2 rows, ..., height.
-
-    Raises:
-        ValueError: `height` is not rows * 2**n with at most nine modules.
-    """
-    heights = [rows * 2**i for i in range(MAX_MODULES)]
-    if rows < 1 or height not in heights:
-        raise ValueError(f"height {height} is not on the cascade of {rows} rows: {', '.join(map(str, heights))}")
-    return heights[: heights.index(height) + 1]
-
-
-def module_height(name: str) -> int:
-    """The height in the name of a layer or variable: 64 for module_64_conv1 and for projection_64/bias."""
-    return int(name.split("_")[1].partition("/")[0])

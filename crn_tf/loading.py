@@ -5,9 +5,9 @@ from pathlib import Path
 import h5py
 import keras
 
+from crn_tf.cascade import module_height
 from crn_tf.checkpoints import DESCRIPTION_ATTRIBUTE, WEIGHTS_NAME, first_line, named
 from crn_tf.errors import UserError
-from crn_tf.generator import module_height
 from crn_tf.model_description import ModelDescription
 from crn_tf.precision import Precision, computing_in
 from crn_tf.release import describe_release, load_release_checkpoint, release_data, release_prefix

@@ -3,14 +3,15 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
-
+from crn_tf.cascade import module_channels, module_heights
 from crn_tf.errors import UserError
 from crn_tf.files import parse_json
-from crn_tf.generator import MODULE_WIDTHS, build_generator, module_heights
 from crn_tf.layouts import ClassTable
-from crn_tf.settings import TrainSettings
+
+if TYPE_CHECKING:
+    import keras
 
 _LARGEST_COUNT = 1 << 16  # of rows, columns or images in a description that is believed
 
@@ -25,18 +26,15 @@ class ModelDescription:
     width: float
     classes: ClassTable
 
-    @classmethod
-    def of_settings(cls, settings: TrainSettings, classes: ClassTable) -> "ModelDescription":
-        """The model that resolved settings ask for."""
-        return cls(settings.image_size[0], settings.grid, settings.images, settings.width, classes)
-
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.height, self.height // self.base_grid[0] * self.base_grid[1]
 
-    def build(self) -> keras.Model:
+    def build(self) -> "keras.Model":
         """Build the generator, with fresh weights."""
+        from crn_tf.generator import build_generator  # only here: it needs Keras, which takes seconds to import
+
         return build_generator(self.height, self.classes.num_classes, self.num_images, self.width, self.base_grid)
 
     def to_json(self) -> str:
@@ -65,8 +63,7 @@ class ModelDescription:
     def parameters(self) -> int:
         """How many numbers the generator's weights are, from the shapes alone."""
         total, before, classes = 0, 0, self.classes.num_classes
-        for full in MODULE_WIDTHS[: len(module_heights(self.height, self.base_grid[0]))]:
-            channels = max(1, round(self.width * full))
+        for channels in module_channels(self.height, self.base_grid[0], self.width).values():
             total += 9 * channels * (before + classes + channels) + 4 * channels
             before = channels
         return total + (before + 1) * 3 * self.num_images

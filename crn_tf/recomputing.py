@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import keras
 
-from crn_tf.generator import module_height
+from crn_tf.cascade import module_height
 from crn_tf.passes import recomputed
 
 # The first blocks are cheap to compute and hold most of the perceiver's activations: 4/5 of them, for 1/4 of the work.

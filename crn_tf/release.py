@@ -13,10 +13,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from crn_tf.cascade import MODULE_WIDTHS
 from crn_tf.checkpoint_index import check_index
 from crn_tf.checkpoints import reading
 from crn_tf.errors import UserError
-from crn_tf.generator import MODULE_WIDTHS
 from crn_tf.layouts import CITYSCAPES, MAX_NAMES, ClassTable
 from crn_tf.model_description import ModelDescription
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import tyro
 
+from crn_tf.cascade import MAX_MODULES, coarsest_grid, parse_pair
 from crn_tf.datasets import Kind
 from crn_tf.errors import UsageError, UserError
 from crn_tf.files import read_json
@@ -18,7 +19,6 @@ from crn_tf.images import Fit
 from crn_tf.loss_weights import find_loss_weights
 from crn_tf.precision import Precision
 
-MAX_DOUBLINGS = 8  # from the first of nine refinement modules to the last
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]  # no --no-resume
 
 
@@ -136,7 +136,7 @@ class TrainSettings:
         height, width = self.image_size
         rows, columns = self.grid
         doublings = max(1, height // rows).bit_length() - 1
-        if (rows << doublings, columns << doublings) != (height, width) or doublings > MAX_DOUBLINGS:
+        if (rows << doublings, columns << doublings) != (height, width) or doublings > MAX_MODULES - 1:
             raise UsageError(
                 f"{height}x{width} is not a base grid of {rows}x{columns} doubled up to eight times: "
                 "choose another --size or --base-grid"
@@ -258,35 +258,3 @@ FIXED_AT_START = (
     *("size", "base_grid", "images", "width", "precision", "batch", "seed", "flip", "fit", "train_modules"),
     "loss_weights",
 )
-
-
-def parse_pair(text: str, option: str) -> tuple[int, int]:
-    """Two positive numbers such as 192x256.
-
-    Raises:
-        UsageError: The text is something else.
-    """
-    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
-    if not match:
-        raise UsageError(f"{option} must be like 192x256 (height x width), not {text!r}")
-    return int(match[1]), int(match[2])
-
-
-def coarsest_grid(height: int, width: int) -> tuple[int, int]:
-    """The smallest base grid of at least 3x3 that doubles up to an image size: 4x8 for 256x512, 3x4 for 192x256.
-
-    Raises:
-        UsageError: The size cannot be halved often enough; the message names the nearest one that can.
-    """
-    rows, columns, doublings = height, width, 0
-    while rows % 2 == 0 and columns % 2 == 0 and min(rows, columns) >= 6 and doublings < MAX_DOUBLINGS:
-        rows, columns, doublings = rows // 2, columns // 2, doublings + 1
-    if min(rows, columns) > 8:  # features could not see across the image: global coordination needs a small grid
-        shrink = min(1, 2048 / min(height, width))  # eight doublings of 8 rows
-        step = 2 ** max(1, (min(height, width, 2048) // 4).bit_length() - 1)
-        nearest = "x".join(str(max(1, round(side * shrink / step)) * step) for side in (height, width))
-        raise UsageError(
-            f"{height}x{width} can be halved only to {rows}x{columns}; a cascade starts from about 4x8. "
-            f"Try --size {nearest} (with --fit crop to keep proportions)"
-        )
-    return rows, columns

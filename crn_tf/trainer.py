@@ -7,9 +7,10 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from crn_tf.cascade import module_height
 from crn_tf.checkpoints import named
 from crn_tf.distribution import mean_of_replicas, split
-from crn_tf.generator import module_height
+from crn_tf.layouts import ClassTable
 from crn_tf.loss_weights import TAP_NAMES, find_loss_weights
 from crn_tf.losses import LOSSES, tap_errors
 from crn_tf.memory import choose_recomputation
@@ -18,6 +19,11 @@ from crn_tf.optimizer import Adam, apply_if_finite
 from crn_tf.perceiver import build_perceiver, split_blocks
 from crn_tf.recomputing import recomputing_blocks, recomputing_generator
 from crn_tf.settings import TrainSettings
+
+
+def describe_model(settings: TrainSettings, classes: ClassTable) -> ModelDescription:
+    """The model that resolved settings ask for, with a data set's classes."""
+    return ModelDescription(settings.image_size[0], settings.grid, settings.images, settings.width, classes)
 
 
 def build_trainer(settings: TrainSettings, description: ModelDescription, replicas: int = 1) -> tuple["Trainer", str]:

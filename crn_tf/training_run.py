@@ -22,7 +22,6 @@ from crn_tf.interruptions import training_begins
 from crn_tf.loading import take_over_weights
 from crn_tf.loss_weights import AUTO, TAP_NAMES, find_loss_weights, write_loss_weights
 from crn_tf.memory import peak_memory_gb
-from crn_tf.model_description import ModelDescription
 from crn_tf.pipeline import DecodedCache, InputPipeline
 from crn_tf.precision import PRECISION_POLICIES
 from crn_tf.release import load_release_checkpoint, release_prefix
@@ -30,7 +29,7 @@ from crn_tf.run_folder import RunFolder, contents
 from crn_tf.run_reports import RunLogs, SampleSheets
 from crn_tf.settings import TrainSettings
 from crn_tf.synthesizer import Synthesizer
-from crn_tf.trainer import build_trainer
+from crn_tf.trainer import build_trainer, describe_model
 
 SAMPLES = 4  # rows of a sample sheet
 CALIBRATION_BATCHES = 20  # of --loss-weights auto
@@ -71,7 +70,7 @@ class TrainingRun:
         keras.config.set_dtype_policy(PRECISION_POLICIES[settings.precision])
         keras.utils.set_random_seed(settings.seed)
         self._open_data()
-        self.description = ModelDescription.of_settings(settings, self.pipeline.data.classes)
+        self.description = describe_model(settings, self.pipeline.data.classes)
         if folder.checkpoints():
             difference = folder.description().difference(self.description)
             if difference:

@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crn_tf.errors import UsageError, UserError
-from crn_tf.settings import DEMO, FIXED_AT_START, TrainSettings, coarsest_grid, parse_pair
+from crn_tf.cascade import coarsest_grid, parse_pair
+from crn_tf.settings import DEMO, FIXED_AT_START, TrainSettings
 
 
 @pytest.mark.parametrize(
@@ -234,10 +235,3 @@ def test_a_damaged_settings_file_is_named(tmp_path, text, complaint):
 def test_a_missing_settings_file_is_explained(tmp_path):
     with pytest.raises(UserError, match=f"no {tmp_path}/settings.json: {tmp_path} is not a run folder of train.py"):
         TrainSettings.read(tmp_path / "settings.json")
-
-
-def test_the_largest_size_has_as_many_modules_as_the_generator():
-    from crn_tf.generator import MODULE_WIDTHS
-    from crn_tf.settings import MAX_DOUBLINGS
-
-    assert len(MODULE_WIDTHS) == MAX_DOUBLINGS + 1
