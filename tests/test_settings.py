@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crn_tf.errors import UsageError, UserError
 from crn_tf.cascade import coarsest_grid, parse_pair
+from crn_tf.errors import UsageError, UserError
 from crn_tf.settings import DEMO, FIXED_AT_START, TrainSettings
 
 
