@@ -8,6 +8,7 @@ from keras import layers
 
 from crn_tf.cascade import module_channels
 from crn_tf.layers import Convolution, NormalizedLeakyReLU, UpsampledConvolution
+from crn_tf.tensors import Features, OneHotLayout
 
 
 def build_generator(
@@ -47,7 +48,7 @@ def build_generator(
     for size in list(modules)[-2::-1]:
         pyramid[size] = layers.AveragePooling2D(2, name=f"layout_{size}")(pyramid[2 * size])
 
-    features = None
+    features: Features = None
     for size, channels in modules.items():
         features = refinement_module(features, pyramid[size], size, channels)
 
@@ -59,7 +60,7 @@ def build_generator(
     return keras.Model(layout, images, name=f"crn_{height}p")
 
 
-def refinement_module(features, layout, size: int, channels: int):
+def refinement_module(features: Features | None, layout: OneHotLayout, size: int, channels: int) -> Features:
     """Refine features at one resolution (paper section 3.1, figure 2).
 
     Args:
@@ -72,7 +73,7 @@ def refinement_module(features, layout, size: int, channels: int):
         Features [B, h, w, channels].
     """
 
-    def convolution(step: int):
+    def convolution(step: int) -> Convolution:
         return Convolution(channels, 3, padding="same", use_bias=False, name=f"module_{size}_conv{step}")
 
     if features is None:

@@ -34,7 +34,7 @@ def find_loss_weights(name_or_file: str) -> tuple[float, ...]:
         A weight for each tap, the image first; zero leaves a tap out.
 
     Raises:
-        UserError: There is no such preset or file, or the file does not fit.
+        UserError: No preset or file has that name, or the file is not a number for each tap.
     """
     if name_or_file == AUTO:
         return LOSS_WEIGHTS["inverse-elements"]
@@ -63,6 +63,10 @@ def find_loss_weights(name_or_file: str) -> tuple[float, ...]:
 
 def write_loss_weights(path: Path, weights: tuple[float, ...]) -> None:
     """Write weights as `find_loss_weights` reads them.
+
+    Args:
+        path: The file; its folder is made.
+        weights: A weight for each tap, the image first.
 
     Raises:
         UserError: The file cannot be written.

@@ -6,17 +6,31 @@ conv1_2 ... conv5_2) of weighted errors; they differ in which of the k images a 
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import layers, ops
 
 from crn_tf.passes import fused
+from crn_tf.tensors import (
+    ClassErrors,
+    Features,
+    Images,
+    Loss,
+    LossFunction,
+    LossTerms,
+    OneHotLayout,
+    PerceiverBlock,
+    Photos,
+    TapErrors,
+    Tensor,
+)
 
 # In the best-per-class loss, the share of the mean over all images: it keeps every image learning (the release).
 FLOOR = 0.001
 
 
-def tap_error(reference, synthesized):
+def tap_error(reference: Features, synthesized: Features) -> TapErrors:
     """Mean over channels of the absolute difference at one tap, e_l in the paper's equations.
 
     Args:
@@ -29,7 +43,7 @@ def tap_error(reference, synthesized):
     return _tap_error(keras.backend.standardize_dtype(synthesized.dtype))(reference, synthesized)
 
 
-def tap_errors(blocks: Sequence[Callable], photos, images) -> list:
+def tap_errors(blocks: Sequence[PerceiverBlock], photos: Photos, images: Images) -> list[TapErrors]:
     """Errors of synthesized images at the image itself and at each of the perceiver's taps.
 
     Block by block, so that the photograph's activations live only until they have been compared.
@@ -53,7 +67,7 @@ def tap_errors(blocks: Sequence[Callable], photos, images) -> list:
     return errors
 
 
-def class_errors(error, layout):
+def class_errors(error: TapErrors, layout: OneHotLayout) -> ClassErrors:
     """Share of each semantic class in the mean error of each image.
 
     Args:
@@ -67,7 +81,7 @@ def class_errors(error, layout):
     return ops.einsum("bkhw,bhwc->bkc", error, layout) / (height * width)
 
 
-def layout_pyramid(layout, errors: Sequence):
+def layout_pyramid(layout: OneHotLayout, errors: Sequence[TapErrors]) -> list[OneHotLayout]:
     """The layout at the size of each tap, by area downsampling.
 
     Args:
@@ -86,7 +100,7 @@ def layout_pyramid(layout, errors: Sequence):
     return pyramid
 
 
-def content_loss(errors: Sequence, loss_weights: Sequence[float]):
+def content_loss(errors: Sequence[TapErrors], loss_weights: Sequence[float]) -> tuple[Loss, LossTerms]:
     """The content loss (equation 1): every image of the collection is compared with the photograph.
 
     Args:
@@ -101,13 +115,15 @@ def content_loss(errors: Sequence, loss_weights: Sequence[float]):
     return _select(collection, ops.ones_like(collection[0]) / collection.shape[2])
 
 
-def best_image_loss(errors: Sequence, loss_weights: Sequence[float]):
+def best_image_loss(errors: Sequence[TapErrors], loss_weights: Sequence[float]) -> tuple[Loss, LossTerms]:
     """The loss of the best image of each collection (equation 2). Arguments and results as `content_loss`."""
     collection = _mean_errors(errors, loss_weights)
     return _select(collection, _best(collection))
 
 
-def best_per_class_loss(errors: Sequence, loss_weights: Sequence[float], layout, floor: float = FLOOR):
+def best_per_class_loss(
+    errors: Sequence[TapErrors], loss_weights: Sequence[float], layout: OneHotLayout, floor: float = FLOOR
+) -> tuple[Loss, LossTerms]:
     """For each semantic class the error of the image that is best at it (equation 3), plus the release's floor.
 
     Args:
@@ -126,7 +142,7 @@ def best_per_class_loss(errors: Sequence, loss_weights: Sequence[float], layout,
     return _select(collection, (1 - floor) * _best(collection) + floor / collection.shape[2])
 
 
-LOSSES: dict[str, Callable] = {
+LOSSES: dict[str, LossFunction] = {
     "content": lambda errors, loss_weights, layout: content_loss(errors, loss_weights),
     "best-image": lambda errors, loss_weights, layout: best_image_loss(errors, loss_weights),
     "best-per-class": best_per_class_loss,
@@ -134,26 +150,26 @@ LOSSES: dict[str, Callable] = {
 
 
 @functools.cache
-def _tap_error(dtype: str):
+def _tap_error(dtype: str) -> Callable[[Features, Features], TapErrors]:
     """The function of `tap_error` for synthesized activations of a type.
 
     For the backward pass it keeps the difference's sign, one byte an element, and neither of the activations.
     """
 
     @fused
-    def forward(reference, synthesized):
+    def forward(reference: Features, synthesized: Features) -> tuple[TapErrors, Tensor]:
         difference = ops.cast(synthesized, "float32") - ops.cast(reference, "float32")[:, None]
         return ops.mean(ops.abs(difference), axis=-1), ops.cast(ops.sign(difference), "int8")
 
     @fused
-    def backward(upstream, sign):
+    def backward(upstream: Tensor, sign: Tensor) -> Features:
         return ops.cast(ops.cast(sign, "float32") * (upstream / sign.shape[-1])[..., None], dtype)
 
     @ops.custom_gradient
-    def call(reference, synthesized):
+    def call(reference: Features, synthesized: Features) -> tuple[TapErrors, Callable[..., Any]]:
         error, sign = forward(reference, synthesized)
 
-        def gradient(*args, upstream=None):
+        def gradient(*args: Tensor, upstream: Tensor = None) -> tuple[Features, Features]:
             of_synthesized = backward(args[0] if upstream is None else upstream, sign)
             return -ops.cast(ops.sum(of_synthesized, axis=1), reference.dtype), of_synthesized
 
@@ -162,19 +178,19 @@ def _tap_error(dtype: str):
     return call
 
 
-def _mean_errors(errors: Sequence, loss_weights: Sequence[float]):
+def _mean_errors(errors: Sequence[TapErrors], loss_weights: Sequence[float]) -> ClassErrors:
     """[taps, B, k, 1]: the whole image counts as one class."""
     means = [w * ops.mean(e, axis=(2, 3)) for w, e in zip(loss_weights, errors, strict=True)]
     return ops.stack(means)[..., None]
 
 
-def _best(collection):
+def _best(collection: ClassErrors) -> Tensor:
     """[taps, B, k, C] -> [B, k, C]: one for the image with the least error at a class, else zero."""
     total = ops.stop_gradient(ops.sum(collection, axis=0))
     return ops.one_hot(ops.argmin(total, axis=1), total.shape[1], axis=1, dtype="float32")
 
 
-def _select(collection, share):
+def _select(collection: ClassErrors, share: Tensor) -> tuple[Loss, LossTerms]:
     """Weight errors [taps, B, k, C] with each image's share [B, k, C]; mean over samples.
 
     A minimum's gradient is the gradient of its chosen element, so the losses are plain weighted sums.

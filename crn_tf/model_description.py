@@ -46,7 +46,7 @@ class ModelDescription:
         """The description `to_json` wrote.
 
         Raises:
-            KeyError, TypeError, ValueError: The text is another, or no generator is like this.
+            KeyError, TypeError, ValueError: The text is not what `to_json` writes, or no generator can be like this.
         """
         values = parse_json(text)
         classes = ClassTable.from_json(values["classes"])
@@ -72,7 +72,7 @@ class ModelDescription:
         """Compare the model with the size of the files that should hold its weights, before memory is taken for it.
 
         Raises:
-            UserError: They are too small for it.
+            UserError: The files are too small for the model.
         """
         if 4 * self.parameters > stored:
             raise UserError(

@@ -33,7 +33,7 @@ class Synthesizer:
             uint8 [B, k, H, W, 3].
 
         Raises:
-            ValueError: The size is another, or an id is no class of the generator.
+            ValueError: The layouts have another size than the generator, or an id that is none of its classes.
         """
         if layouts.shape[1:] != self.size:
             raise ValueError(f"layouts are {layouts.shape[1:]}, the generator's size is {self.size}")
