@@ -36,6 +36,16 @@ def build_generator(
 
     Raises:
         ValueError: `height` is not on the cascade of `base_grid`, or a count is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> from crn_tf import build_generator
+        >>> generator = build_generator(height=16, num_classes=3, num_images=2, width=1 / 64)
+        >>> [layer.name for layer in generator.layers if layer.name.endswith("conv1")]  # a module for each size
+        ['module_4_conv1', 'module_8_conv1', 'module_16_conv1']
+        >>> layouts = np.eye(3, dtype="float32")[np.random.default_rng(0).integers(0, 3, (5, 16, 32))]
+        >>> tuple(generator(layouts).shape)  # two images of 16x32 for each of five layouts
+        (5, 2, 16, 32, 3)
     """
     rows, columns = base_grid
     modules = module_channels(height, rows, width)

@@ -2,6 +2,15 @@
 
 In memory a layout is uint8 [H, W]: classes 0 .. n-1 in the class table's order, then void as id n. It becomes
 one-hot only on the device.
+
+Example:
+    The 19 classes that Cityscapes evaluates, and what ids in its files become: road, car, and unlabelled (void).
+
+    >>> from crn_tf import CITYSCAPES
+    >>> CITYSCAPES.names[:3], CITYSCAPES.num_classes
+    (('road', 'sidewalk', 'building'), 20)
+    >>> CITYSCAPES.class_of_id[[7, 26, 0]].tolist()
+    [0, 13, 19]
 """
 
 import dataclasses
@@ -27,13 +36,31 @@ MAX_NAMES = 254  # with void, and 255 to mark what is none of them, they fit int
 
 @dataclass(frozen=True)
 class ClassTable:
-    """The semantic classes of a data set, and how its files write them."""
+    """The semantic classes of a data set, and how its files write them.
 
-    names: tuple[str, ...]  # without void
-    palette: tuple[Color, ...]  # RGB of each name, in colour layouts and in pictures of layouts
-    ids: tuple[int, ...]  # id of each name in files of class ids
-    void_ids: tuple[int, ...] | None  # ids that mean void; None: every other id does
-    void_colors: tuple[Color, ...] = ((0, 0, 0),)  # colours known to mean void; others are void too, but reported
+    Attributes:
+        names: Of the classes, without void: 1 to 254.
+        palette: Colour of each name (red, green, blue, 0..255), in colour layouts and in pictures of layouts.
+        ids: Id of each name in files of class ids, 0..65535.
+        void_ids: Ids that mean void; None: every other id does.
+        void_colors: Colours known to mean void; other colours are void too, but reported.
+
+    Example:
+        >>> from crn_tf import ClassTable
+        >>> table = ClassTable(names=("sky", "road"), palette=((0, 0, 255), (90, 90, 90)), ids=(1, 7), void_ids=None)
+        >>> table.num_classes, table.void  # void comes last
+        (3, 2)
+        >>> table.class_of_id[[1, 7, 4]].tolist()  # what ids in files become
+        [0, 1, 2]
+        >>> int(table.class_of_color[0x0000FF])  # and colours: this is the sky's
+        0
+    """
+
+    names: tuple[str, ...]
+    palette: tuple[Color, ...]
+    ids: tuple[int, ...]
+    void_ids: tuple[int, ...] | None
+    void_colors: tuple[Color, ...] = ((0, 0, 0),)
 
     @property
     def file_ids(self) -> tuple[int, ...]:

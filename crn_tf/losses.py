@@ -39,6 +39,15 @@ def tap_error(reference: Features, synthesized: Features) -> TapErrors:
 
     Returns:
         Errors [B, k, h, w], float32.
+
+    Example:
+        >>> import numpy as np
+        >>> from crn_tf import tap_error
+        >>> reference = np.full((1, 4, 8, 64), 2.0, "float32")
+        >>> synthesized = np.stack([reference, reference + 0.5], axis=1)  # two images: one alike, one not
+        >>> error = np.asarray(tap_error(reference, synthesized))
+        >>> error.shape, error[0, :, 0, 0].tolist()
+        ((1, 2, 4, 8), [0.0, 0.5])
     """
     return _tap_error(keras.backend.standardize_dtype(synthesized.dtype))(reference, synthesized)
 
@@ -110,13 +119,40 @@ def content_loss(errors: Sequence[TapErrors], loss_weights: Sequence[float]) -> 
     Returns:
         The loss, a scalar: the mean over samples (and images) of the weighted sum over taps of the mean error;
         and each tap's part of it [taps].
+
+    Example:
+        >>> import numpy as np
+        >>> from crn_tf import content_loss
+        >>> at_image = np.full((1, 1, 8, 16), 3.0, "float32")  # one image, which is 3 off everywhere
+        >>> at_conv1_2 = np.full((1, 1, 4, 8), 8.0, "float32")
+        >>> loss, terms = content_loss([at_image, at_conv1_2], loss_weights=[1.0, 0.5])
+        >>> float(loss), np.asarray(terms).tolist()
+        (7.0, [3.0, 4.0])
     """
     collection = _mean_errors(errors, loss_weights)
     return _select(collection, ops.ones_like(collection[0]) / collection.shape[2])
 
 
 def best_image_loss(errors: Sequence[TapErrors], loss_weights: Sequence[float]) -> tuple[Loss, LossTerms]:
-    """The loss of the best image of each collection (equation 2). Arguments and results as `content_loss`."""
+    """The loss of the best image of each collection (equation 2): the others are not punished.
+
+    Args:
+        errors: Each tap's errors [B, k, h, w].
+        loss_weights: A weight for each tap.
+
+    Returns:
+        The loss, a scalar: the mean over samples of the least weighted sum over taps of the mean error; and each tap's
+        part of it [taps].
+
+    Example:
+        >>> import numpy as np
+        >>> from crn_tf import best_image_loss
+        >>> error = np.zeros((1, 2, 8, 16), "float32")  # of two images for one layout
+        >>> error[:, 0], error[:, 1] = 3, 1
+        >>> loss, terms = best_image_loss([error], loss_weights=[1.0])
+        >>> float(loss)
+        1.0
+    """
     collection = _mean_errors(errors, loss_weights)
     return _select(collection, _best(collection))
 
@@ -135,6 +171,23 @@ def best_per_class_loss(
     Returns:
         The loss, a scalar: the mean over samples of (1 - floor) * sum_p min_u E + floor * sum_p mean_u E; and
         each tap's part of it [taps].
+
+    Example:
+        Two classes side by side, and two images, each right about one class and 4 off at the other: as a whole both
+        are 2 off, but for each class there is one without an error.
+
+        >>> import numpy as np
+        >>> from crn_tf import best_image_loss, best_per_class_loss
+        >>> layout = np.zeros((1, 8, 16, 2), "float32")
+        >>> layout[:, :, :8, 0] = layout[:, :, 8:, 1] = 1
+        >>> error = np.zeros((1, 2, 8, 16), "float32")
+        >>> error[:, 0, :, 8:] = error[:, 1, :, :8] = 4
+        >>> float(best_image_loss([error], [1.0])[0])
+        2.0
+        >>> float(best_per_class_loss([error], [1.0], layout, floor=0)[0])
+        0.0
+        >>> round(float(best_per_class_loss([error], [1.0], layout)[0]), 6)  # the floor keeps both images learning
+        0.002
     """
     pyramid = layout_pyramid(layout, errors)
     by_class = [w * class_errors(e, at_tap) for w, e, at_tap in zip(loss_weights, errors, pyramid, strict=True)]
