@@ -1,0 +1,16 @@
+"""How the user of this process calls the project's commands: as messages that say what to do next have to."""
+
+import sys
+from pathlib import Path
+
+_AT_THE_TOP = ("train", "test")  # commands that have a file of their own beside the package
+
+
+def how_to_call(command: str) -> str:
+    """What to type for a command, by how this process was started: `crn train`, or `python train.py`."""
+    program = Path(sys.argv[0])
+    if program.name == "crn":
+        return f"crn {command}"
+    if program.parent == Path(__file__).parent:  # python -m
+        return f"python -m crn_tf {command}" if program.name == "__main__.py" else f"python -m crn_tf.{command}"
+    return f"python {command}.py" if command in _AT_THE_TOP else f"python -m crn_tf.{command}"
