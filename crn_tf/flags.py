@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg
+from tyro.conf import OmitArgPrefixes, arg
 
 from crn_tf.cascade import MAX_MODULES, coarsest_grid, module_heights, parse_pair
+from crn_tf.command_line import Switch
 from crn_tf.datasets import EXPECTED_FORMS, Kind, find_kind
 from crn_tf.errors import UsageError, UserError
 from crn_tf.images import Fit, Size
@@ -23,7 +24,6 @@ from crn_tf.vgg_weights import find_weights
 
 RESOLUTIONS = (256, 512, 1024)
 MAX_SEED = 2**32 - 1  # NumPy takes no larger one
-Switch = FlagCreatePairsOff[bool]  # no --no-resume
 Strategy = Literal["auto", "single", "mirrored", "multi-worker"]
 _INSTEAD = "(default: {})".format  # what is used where a flag is not given
 

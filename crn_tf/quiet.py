@@ -40,8 +40,8 @@ def start_tensorflow(one_at_a_time: bool = False) -> None:
 
 def warn_of_slowness(precision: Precision) -> None:
     """Warn if the networks will run on a CPU that has to imitate a precision. TensorFlow has been started."""
-    from crn_tf.passes import on_tensorflow_cpu
+    import tensorflow as tf
 
     warning = slowness_on_cpu(precision)
-    if warning and on_tensorflow_cpu():
+    if warning and not tf.config.list_physical_devices("GPU"):
         print(warning, file=sys.stderr)

@@ -5,17 +5,18 @@ What was asked for becomes settings in `flags`.
 
 import dataclasses
 import json
+import re
 import reprlib
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from crn_tf.cascade import parse_pair
 from crn_tf.datasets import Kind, find_kind
 from crn_tf.errors import UserError
-from crn_tf.files import read_json
+from crn_tf.files import parse_json, read_small_text
 from crn_tf.images import Fit, Size
 from crn_tf.precision import Precision
 
@@ -89,32 +90,41 @@ class TrainSettings:
         return json.dumps(self.kept(), indent=1) + "\n"
 
     @classmethod
+    def from_json(cls, text: str) -> "TrainSettings":
+        """The settings `to_json` wrote, also in an older version. A line names what is not known.
+
+        Raises:
+            ValueError: The text is another, or has values that no version wrote.
+        """
+        values = parse_json(text)
+        if not isinstance(values, dict):
+            raise ValueError("expected a JSON object")
+        kinds = get_type_hints(cls)
+        for name in (n for n in kinds if n not in values and not hasattr(cls, n)):  # settings without a default
+            raise ValueError(f"it has no {name}")
+        known = {name: _read(name, values[name], kind) for name, kind in kinds.items() if name in values}
+        unknown = sorted(values.keys() - kinds.keys() - {"res"})  # null in older files, which have a size
+        if unknown:
+            names = reprlib.repr(", ".join(unknown))
+            print(f"warning: settings that this version does not know are left out: {names}", file=sys.stderr)
+        return cls(**{**_BEFORE, **known})
+
+    @classmethod
     def read(cls, path: Path) -> "TrainSettings":
-        """Read the file `to_json` made, also one of an older version. A line names what is not known.
+        """Read a run's file of settings, also one of an older version.
 
         Raises:
             UserError: The file is missing, damaged, or has values that no version wrote.
         """
         try:
-            values = read_json(path)
-            if not isinstance(values, dict):
-                raise ValueError("expected a JSON object")
-            kinds = get_type_hints(cls)
-            for name in (n for n in kinds if n not in values and not hasattr(cls, n)):  # settings without a default
-                raise ValueError(f"it has no {name}")
-            known = {name: _read(name, values[name], kind) for name, kind in kinds.items() if name in values}
-            settings = cls(**{**_BEFORE, **known})
+            settings = cls.from_json(read_small_text(path))
         except FileNotFoundError as error:
             raise UserError(f"no {path}: {path.parent} is not a run folder of train.py") from error
-        except (OSError, ValueError, UserError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"cannot read the settings {path}: {error}") from error
-        unknown = sorted(values.keys() - kinds.keys() - {"res"})  # null in older files, which have a size
-        if unknown:
-            print(
-                f"warning: {path} has settings that this version does not know: {', '.join(unknown)}", file=sys.stderr
-            )
-        if settings.dataset is None and settings.data is not None and settings.data.is_dir():
-            settings = dataclasses.replace(settings, dataset=find_kind(settings.data))
+        if settings.dataset is None and settings.data is not None:
+            with suppress(UserError):  # it is not there now, or no longer what it was
+                return dataclasses.replace(settings, dataset=find_kind(settings.data))
         return settings
 
 
@@ -132,17 +142,17 @@ def _read(name: str, value: Any, kind: Any) -> Any:
 
     Raises:
         ValueError: The value is not of the setting's type.
-        UserError: A size is not written as one.
     """
+    found = value
     if isinstance(value, str):
-        if name in _PAIRS:
-            value = parse_pair(value, name)
-        elif name == "train_modules":
+        if name in _PAIRS and re.fullmatch(r"\d{1,5}x\d{1,5}", value):
+            value = tuple(map(int, value.split("x")))
+        elif name == "train_modules" and re.fullmatch(r"\d{1,5}(,\d{1,5})*", value):
             value = tuple(map(int, value.split(",")))
         elif Path in get_args(kind):
             value = Path(value)
     if not _is_of(value, kind):
-        raise ValueError(f"{name} is {reprlib.repr(value)}, expected {kind}")
+        raise ValueError(f"{name} is {reprlib.repr(found)}, expected {kind}")
     return value
 
 

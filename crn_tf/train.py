@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crn_tf.calling import how_to_call
 from crn_tf.cluster import find_cluster
+from crn_tf.command_line import how_to_call
 from crn_tf.errors import RESTART, STOPPED, UsageError, run_command
 from crn_tf.flags import DEMO, TrainFlags
 from crn_tf.interruptions import Interruptions

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from crn_tf.calling import how_to_call
 from crn_tf.checkpoints import save_weights
+from crn_tf.command_line import how_to_call
 from crn_tf.distribution import Distribution
 from crn_tf.errors import UserError
 from crn_tf.interruptions import Interruptions, PreemptedError, StopRequest

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import measuring
 from crn_tf import build_generator, build_perceiver
 from crn_tf.errors import UsageError, UserError
-from crn_tf.settings import TrainSettings
+from crn_tf.flags import TrainFlags
 from tests.conftest import ROOT
 
 TINY = ("--size", "16x32", "--width", str(1 / 64))
@@ -100,7 +100,7 @@ def test_help_and_usage_errors_do_not_wait_for_tensorflow(tmp_path, program, arg
 def test_a_worker_that_dies_is_one_line(tmp_path, program, line):
     worker = tmp_path / "worker.py"
     worker.write_text(program)
-    settings = TrainSettings(size="16x32").resolved()
+    settings = TrainFlags.of(size="16x32", dataset="toy", vgg_weights="random").resolved()
     with pytest.raises(UserError, match=line) as error:
         measuring.run_worker(str(worker), settings, steps=1)
     assert "\n" not in str(error.value)

@@ -1,7 +1,11 @@
-"""How the user of this process calls the project's commands: as messages that say what to do next have to."""
+"""What the commands' lines have in common, and how a message tells which command to type next."""
 
 import sys
 from pathlib import Path
+
+from tyro.conf import FlagCreatePairsOff
+
+Switch = FlagCreatePairsOff[bool]  # --resume, but no --no-resume
 
 _AT_THE_TOP = ("train", "test")  # commands that have a file of their own beside the package
 
