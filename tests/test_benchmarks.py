@@ -56,10 +56,10 @@ def test_operations_of_the_papers_networks_are_the_published_ones():
 def test_several_values_make_every_combination_and_follow_the_schedule():
     variants = measuring.Benchmark(res=(256, 512), precision=("float32", "bfloat16"), width=0.1).variants()
     assert [(v.size, v.precision, v.images, v.loss) for v in variants] == [
-        ("256x512", "float32", 9, "best-per-class"),
-        ("256x512", "bfloat16", 9, "best-per-class"),
-        ("512x1024", "float32", 1, "content"),
-        ("512x1024", "bfloat16", 1, "content"),
+        ((256, 512), "float32", 9, "best-per-class"),
+        ((256, 512), "bfloat16", 9, "best-per-class"),
+        ((512, 1024), "float32", 1, "content"),
+        ((512, 1024), "bfloat16", 1, "content"),
     ]
     with pytest.raises(UsageError, match="several"):
         measuring.Benchmark(compare=True).variants()
