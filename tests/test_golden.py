@@ -22,7 +22,6 @@ def relative_error(name, found, expected) -> float:
     return error
 
 
-@pytest.mark.slow
 def test_nine_images_at_256p_with_loss_and_gradients(shared, standin):
     golden = np.load(GOLDEN / "golden_256p_diversity.npz")
     ids = LayoutReader(CITYSCAPES).read(shared / "data/release/cityscapes/Label256Full/00100027.png")
