@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tyro.conf import FlagCreatePairsOff
 
+INSTEAD = "(default: {})".format  # in a flag's help: what is used where it is not given
 Switch = FlagCreatePairsOff[bool]  # --resume, but no --no-resume
 
 _AT_THE_TOP = ("train", "test")  # commands that have a file of their own beside the package

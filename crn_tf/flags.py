@@ -13,7 +13,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, arg
 
 from crn_tf.cascade import MAX_MODULES, coarsest_grid, module_heights, parse_pair
-from crn_tf.command_line import Switch
+from crn_tf.command_line import INSTEAD, Switch
 from crn_tf.datasets import EXPECTED_FORMS, Kind, find_kind
 from crn_tf.errors import UsageError, UserError
 from crn_tf.images import Fit, Size
@@ -25,7 +25,6 @@ from crn_tf.vgg_weights import find_weights
 RESOLUTIONS = (256, 512, 1024)
 MAX_SEED = 2**32 - 1  # NumPy takes no larger one
 Strategy = Literal["auto", "single", "mirrored", "multi-worker"]
-_INSTEAD = "(default: {})".format  # what is used where a flag is not given
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,14 @@ class DataFlags:
     """Folder of the data set."""
     dataset: Annotated[
         Kind | None,
-        arg(metavar="{cityscapes,release,folder,toy}", help_behavior_hint=_INSTEAD("seen from the folder's shape")),
+        arg(metavar="{cityscapes,release,folder,toy}", help_behavior_hint=INSTEAD("seen from the folder's shape")),
     ] = None
     """How the data set's files lie; toy: streets that are built in."""
     fit: Fit = TrainSettings.fit
     """Stretch pictures of another aspect ratio, or cut their centre."""
     flip: bool = TrainSettings.flip
     """Mirror half of the pairs, another half each epoch."""
-    cache: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint=_INSTEAD("no cache"))] = None
+    cache: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint=INSTEAD("no cache"))] = None
     """Folder for decoded pairs, so that each file is decoded once and not in every epoch."""
     max_unreadable: float = TrainSettings.max_unreadable
     """Share of the pairs whose files may turn out to be unreadable while training: they are left out.
@@ -54,26 +53,26 @@ class DataFlags:
 class ModelFlags:
     """The network, and what it starts from."""
 
-    res: Annotated[int | None, arg(metavar="{256,512,1024}", help_behavior_hint=_INSTEAD(RESOLUTIONS[0]))] = None
+    res: Annotated[int | None, arg(metavar="{256,512,1024}", help_behavior_hint=INSTEAD(RESOLUTIONS[0]))] = None
     """Image height; the width is twice that."""
-    size: Annotated[str | None, arg(metavar="HEIGHTxWIDTH", help_behavior_hint=_INSTEAD("as --res says"))] = None
+    size: Annotated[str | None, arg(metavar="HEIGHTxWIDTH", help_behavior_hint=INSTEAD("as --res says"))] = None
     """Height and width instead of --res, such as 192x256."""
     base_grid: Annotated[
-        str | None, arg(metavar="ROWSxCOLUMNS", help_behavior_hint=_INSTEAD("the size, halved as often as can be"))
+        str | None, arg(metavar="ROWSxCOLUMNS", help_behavior_hint=INSTEAD("the size, halved as often as can be"))
     ] = None
     """Rows and columns of the first module's grid, such as 3x4."""
     images: Annotated[
-        int | None, arg(metavar="K", help_behavior_hint=_INSTEAD("9 up to 256 rows, 1 above, as in the release"))
+        int | None, arg(metavar="K", help_behavior_hint=INSTEAD("9 up to 256 rows, 1 above, as in the release"))
     ] = None
     """Images synthesized for each layout."""
     width: float = TrainSettings.width
     """Multiplies the feature channels of every module."""
-    init_from: Annotated[Path | None, arg(metavar="MODEL", help_behavior_hint=_INSTEAD("fresh weights"))] = None
+    init_from: Annotated[Path | None, arg(metavar="MODEL", help_behavior_hint=INSTEAD("fresh weights"))] = None
     """Start from a trained model: a run folder, a weights file, or a model.ckpt of the 2017 release.
     Modules that it has are taken over, others start fresh."""
     init_optimizer: bool = TrainSettings.init_optimizer
     """With --init-from a release checkpoint of the same model: take over Adam's moments and step too."""
-    train_modules: Annotated[str | None, arg(metavar="HEIGHTS", help_behavior_hint=_INSTEAD("all"))] = None
+    train_modules: Annotated[str | None, arg(metavar="HEIGHTS", help_behavior_hint=INSTEAD("all"))] = None
     """Heights of the modules to train, such as 512,1024."""
 
 
@@ -85,22 +84,22 @@ class LossFlags:
         LossName | None,
         arg(
             metavar="{content,best-image,best-per-class}",
-            help_behavior_hint=_INSTEAD("content for one image, best-per-class for several"),
+            help_behavior_hint=INSTEAD("content for one image, best-per-class for several"),
         ),
     ] = None
     """Which of the K images is compared with the photograph: all, the best, or the best for each class."""
     loss_weights: Annotated[
-        str | None, arg(metavar="NAME|FILE", help_behavior_hint=_INSTEAD("inverse-elements, rebalanced later"))
+        str | None, arg(metavar="NAME|FILE", help_behavior_hint=INSTEAD("inverse-elements, rebalanced later"))
     ] = None
     """Weights of the perceiver's taps: inverse-elements, release-256p, release-512p, release-1024p, release-gta;
     auto: measured on the first batches; or a JSON file."""
     rebalance_epoch: Annotated[
         int | None,
-        arg(metavar="EPOCH", help_behavior_hint=_INSTEAD("half of the epochs, or never if --loss-weights are given")),
+        arg(metavar="EPOCH", help_behavior_hint=INSTEAD("half of the epochs, or never if --loss-weights are given")),
     ] = None
     """Epoch over which each tap's term is measured, to make all contribute equally from then on; 0 for never."""
     vgg_weights: Annotated[
-        str | None, arg(metavar="FILE|NAME", help_behavior_hint=_INSTEAD("the published file in vgg_weights/"))
+        str | None, arg(metavar="FILE|NAME", help_behavior_hint=INSTEAD("the published file in vgg_weights/"))
     ] = None
     """VGG19 file (.h5 or .mat), "imagenet" to download it, or "random" to try things out."""
     vgg_pool: Pooling = TrainSettings.vgg_pool
@@ -113,10 +112,10 @@ class ScheduleFlags:
 
     epochs: Annotated[
         int | None,
-        arg(metavar="N", help_behavior_hint=_INSTEAD("200 up to 256 rows, 20 up to 512, 5 above: the release's")),
+        arg(metavar="N", help_behavior_hint=INSTEAD("200 up to 256 rows, 20 up to 512, 5 above: the release's")),
     ] = None
     """Passes over the data."""
-    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint=_INSTEAD("as many as the epochs have"))] = None
+    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint=INSTEAD("as many as the epochs have"))] = None
     """Stop after so many steps, whatever the epochs."""
     batch: int = TrainSettings.batch
     """Pairs in a step."""
@@ -132,7 +131,7 @@ class ScheduleFlags:
 class RunFlags:
     """Where it is kept, what it computes on, when it saves."""
 
-    out: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint=_INSTEAD("runs/NAME-SIZE-TIME"))] = None
+    out: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint=INSTEAD("runs/NAME-SIZE-TIME"))] = None
     """Run folder."""
     resume: Switch = False
     """Go on with the run in --out (or the newest in runs/) from its last checkpoint; other settings come from there."""
@@ -153,7 +152,7 @@ class RunFlags:
     """Validation pairs to measure the loss on, before training and after each epoch."""
     checkpoint_minutes: float = TrainSettings.checkpoint_minutes
     """Save a checkpoint so often."""
-    checkpoint_steps: Annotated[int | None, arg(metavar="N", help_behavior_hint=_INSTEAD("by time only"))] = None
+    checkpoint_steps: Annotated[int | None, arg(metavar="N", help_behavior_hint=INSTEAD("by time only"))] = None
     """Save a checkpoint after so many steps too, however short they take."""
 
 

@@ -9,22 +9,29 @@ python test.py --weights runs/NAME --export exported/crn         # for TF Servin
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import tyro
 from tqdm import tqdm
+from tyro.conf import arg
 
 from crn_tf import sheets
+from crn_tf.command_line import INSTEAD
 from crn_tf.datasets import DataSet, FileDataSet, Kind, find_kind, layout_files, loose_layouts, open_data_set, splits
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.export import ExportSettings, export
 from crn_tf.files import make_folder
 from crn_tf.images import Fit, ImageFormat, write_image
 from crn_tf.layouts import colorize
+from crn_tf.model_description import ModelDescription
 from crn_tf.precision import Precision
 from crn_tf.quiet import start_tensorflow, warn_of_slowness
 from crn_tf.run_folder import RunFolder, newest_run, no_weights
 from crn_tf.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from crn_tf.synthesizer import Synthesizer
 
 CONTACT_SHEET = "contact_sheet.png"
 SHEET_ROWS = 24  # of the contact sheet, at most
@@ -34,19 +41,22 @@ SHEET_ROWS = 24  # of the contact sheet, at most
 class TestSettings:
     """Synthesize photographs from semantic layouts with a trained model."""
 
-    weights: Path | None = None
-    """Run folder or weights file; else the newest run in runs/."""
-    layouts: tuple[Path, ...] = ()
-    """Layout files, folders of them, or a data set; else the validation layouts of the run."""
-    dataset: Kind | None = None
-    """How the files of a data set lie; found from the folder's shape if not given."""
+    weights: Annotated[Path | None, arg(metavar="MODEL", help_behavior_hint=INSTEAD("the newest run in runs/"))] = None
+    """Run folder, weights file, or a model.ckpt of the 2017 release."""
+    layouts: Annotated[tuple[Path, ...], arg(help_behavior_hint=INSTEAD("the validation layouts of the run"))] = ()
+    """Layout files, folders of them, or a data set."""
+    dataset: Annotated[
+        Kind | None,
+        arg(metavar="{cityscapes,release,folder,toy}", help_behavior_hint=INSTEAD("seen from the folder's shape")),
+    ] = None
+    """How the files of a data set lie."""
     split: str = "val"
     """Which part of a data set."""
     fit: Fit = "resize"
     """Stretch layouts of another aspect ratio, or cut their centre."""
     out: Path = Path("results")
     """Folder for the images."""
-    limit: int | None = None
+    limit: Annotated[int | None, arg(metavar="N", help_behavior_hint=INSTEAD("all"))] = None
     """Synthesize only the first layouts."""
     format: ImageFormat = "png"
     """Format of the images."""
@@ -54,9 +64,9 @@ class TestSettings:
     """Layouts synthesized at once."""
     precision: Precision = "float32"
     """Arithmetic of the convolutions."""
-    export: Path | None = None
-    """Write no images, but the model for TF Serving, into this folder's next version; `python -m crn_tf.export --help`
-    has more options."""
+    export: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint=INSTEAD("images are written"))] = None
+    """Write no images, but the model for TF Serving, into this folder's next version.
+    `python -m crn_tf.export --help` has more options."""
 
 
 def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
@@ -70,12 +80,7 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
     if settings.export:
         export(export_settings(settings))
         return
-    for name in ("limit", "batch"):
-        if getattr(settings, name) is not None and getattr(settings, name) < 1:
-            raise UsageError(f"--{name} must be at least 1, not {getattr(settings, name)}")
-    whole = settings.dataset is not None or all(map(is_data_set, settings.layouts))
-    if whole and len(settings.layouts) > 1:
-        raise UsageError("--layouts takes one data set, or any number of files and folders")
+    whole = wants_whole_data_set(settings)
     files = [] if whole else layout_files(settings.layouts)
     weights = settings.weights or newest_run().path
     source = find_source(settings, RunFolder(weights)) if whole else None
@@ -91,20 +96,67 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
         data: DataSet = open_data_set(*source, description.image_size[0], need_photos=False)
     else:
         data = loose_layouts(files, description.classes)
-    if data.classes.names != description.classes.names:
-        raise UserError(
-            f"the layouts have {data.classes.num_classes} classes ({', '.join(data.classes.names[:4])}, ...) but "
-            f"{weights} was trained with {description.classes.num_classes} "
-            f"({', '.join(description.classes.names[:4])}, ...); expected the same classes"
-        )
+    check_classes(data, description, weights)
     count = min(len(data), settings.limit or len(data))
     outputs = output_paths(settings, [data.name(index) for index in range(count)], description.num_images)
     check_outputs(outputs, data)
     print(f"layouts: {count}, images of each: {description.num_images}, model: {weights}")
     say_what_is_resized(data, count, description.image_size, settings.fit)
 
-    synthesizer = Synthesizer(generator)
-    shown_layouts, shown_images = [], []
+    contact_sheet = synthesize(settings, data, outputs, Synthesizer(generator))
+    if data.warning():
+        print(f"warning: {data.warning()}")
+    shown = f"shows the first {SHEET_ROWS} layouts" if count > SHEET_ROWS else "shows them"
+    print(f"{count * description.num_images} images in {settings.out}; {contact_sheet} {shown}")
+
+
+def wants_whole_data_set(settings: TestSettings) -> bool:
+    """Whether a data set is to be synthesized, rather than layouts named one by one or by their folders.
+
+    Raises:
+        UsageError: A number is out of its range, or a data set is not the only thing that was named.
+    """
+    for name in ("limit", "batch"):
+        if getattr(settings, name) is not None and getattr(settings, name) < 1:
+            raise UsageError(f"--{name} must be at least 1, not {getattr(settings, name)}")
+    whole = settings.dataset is not None or all(map(is_data_set, settings.layouts))
+    if whole and len(settings.layouts) > 1:
+        raise UsageError("--layouts takes one data set, or any number of files and folders")
+    return whole
+
+
+def check_classes(data: DataSet, description: ModelDescription, weights: Path) -> None:
+    """Make sure that layouts have the classes that a model was trained with.
+
+    Raises:
+        UserError: They have others.
+    """
+    mine, trained = data.classes, description.classes
+    if mine.names != trained.names:
+        raise UserError(
+            f"the layouts have {mine.num_classes} classes ({', '.join(mine.names[:4])}, ...) but {weights} was trained "
+            f"with {trained.num_classes} ({', '.join(trained.names[:4])}, ...); expected the same classes"
+        )
+
+
+def synthesize(settings: TestSettings, data: DataSet, outputs: list[list[Path]], synthesizer: "Synthesizer") -> Path:
+    """Synthesize the first layouts of a data set, and write an image each and a contact sheet.
+
+    Args:
+        settings: What was asked for.
+        data: The layouts.
+        outputs: Where the images of each layout go.
+        synthesizer: Of the model.
+
+    Returns:
+        The contact sheet's path.
+
+    Raises:
+        UserError: A layout cannot be read, or an image cannot be written.
+    """
+    count = len(outputs)
+    layouts_shown: list[np.ndarray] = []
+    images_shown: list[np.ndarray] = []
     with tqdm(total=count, unit="layout") as bar:
         for start in range(0, count, settings.batch):
             indices = range(start, min(start + settings.batch, count))
@@ -113,17 +165,14 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
             for index, images in zip(indices, collections, strict=True):
                 for path, image in zip(outputs[index], images, strict=True):
                     write_image(path, image)
-            missing = SHEET_ROWS - len(shown_layouts)
-            shown_layouts += list(layouts[:missing])
-            shown_images += list(collections[:missing])
+            missing = SHEET_ROWS - len(layouts_shown)
+            layouts_shown += list(layouts[:missing])
+            images_shown += list(collections[:missing])
             bar.update(len(indices))
-    layout_column = sheets.Column("layout", colorize(np.stack(shown_layouts), description.classes))
-    contact_sheet = settings.out / CONTACT_SHEET
-    write_image(contact_sheet, sheets.draw_sheet([layout_column, *sheets.collection_columns(np.stack(shown_images))]))
-    if data.warning():
-        print(f"warning: {data.warning()}")
-    shown = f"shows the first {SHEET_ROWS} layouts" if count > SHEET_ROWS else "shows them"
-    print(f"{count * description.num_images} images in {settings.out}; {contact_sheet} {shown}")
+    layout_column = sheets.Column("layout", colorize(np.stack(layouts_shown), data.classes))
+    path = settings.out / CONTACT_SHEET
+    write_image(path, sheets.draw_sheet([layout_column, *sheets.collection_columns(np.stack(images_shown))]))
+    return path
 
 
 def export_settings(settings: TestSettings) -> ExportSettings:
