@@ -1,7 +1,6 @@
 """Generator, perceiver and loss together reproduce the numbers of the 2017 release's own graph."""
 
 import numpy as np
-import pytest
 import tensorflow as tf
 from keras import ops
 
