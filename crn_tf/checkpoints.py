@@ -19,7 +19,6 @@ from crn_tf.errors import UserError
 from crn_tf.files import written_aside
 from crn_tf.model_description import ModelDescription
 
-WEIGHTS_NAME = "generator.weights.h5"
 DESCRIPTION_ATTRIBUTE = "crn_model"  # of a weights file: the description as JSON
 HDF5_BYTES = 4096  # that a variable takes in a weights file beside its values, at most
 

@@ -108,17 +108,19 @@ class Distribution:
                 f"{_next_shareable(batch, self.replicas)} (it is the batch of all together)"
             )
 
+    def sums(self, *values: float) -> list[float]:
+        """Each value's sum over all workers. All have to ask at the same time; the answer is the same."""
+        if self.shard[1] == 1:
+            return list(values)
+        return list(map(float, self._sum(tf.constant(values, "float64"))))
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set at any worker. All have to ask at the same time; the answer is the same."""
-        if self.shard[1] == 1:
-            return flag
-        return bool(self._sum(tf.constant([float(flag)]))[0] > 0)
+        return self.sums(float(flag))[0] > 0
 
     def total(self, count: int) -> int:
         """The sum of all workers' counts. All have to ask at the same time; the answer is the same."""
-        if self.shard[1] == 1:
-            return count
-        return int(self._sum(tf.constant([count], "float64"))[0])
+        return round(self.sums(count)[0])
 
     def check_agreement(self, values: Mapping[str, str]) -> None:
         """Check that all workers were started alike, or they would wait for each other for ever. All have to ask at the
@@ -294,3 +296,11 @@ def _find_devices() -> list[str]:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(parts))
     return [f"CPU:{number}" for number in range(int(parts))]
+
+
+def device_names() -> list[str]:
+    """What computes here, in words: each GPU's name, or the CPU's cores."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    return [f"{os.cpu_count()} CPU cores"]

@@ -17,6 +17,7 @@ import tyro
 from numpy.typing import NDArray
 from PIL import Image
 
+from crn_tf.command_line import Switch
 from crn_tf.datasets import layout_files
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import lock, remove_unfinished, written_aside
@@ -24,7 +25,6 @@ from crn_tf.images import ImageFormat
 from crn_tf.layouts import LayoutReader
 from crn_tf.precision import Precision
 from crn_tf.quiet import start_tensorflow
-from crn_tf.settings import Switch
 from crn_tf.tensors import Layout, Pixels, Tensor
 
 if TYPE_CHECKING:

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from crn_tf.distribution import on_every_replica, run_if
 
+ADAM_EPSILON = 1e-8  # TensorFlow 1's default, which the release used; Keras' is 1e-7
+
 
 class Adam(keras.optimizers.Adam):
     """Keras' Adam, without the temporary tensors: its formula is TensorFlow's own operation, in place.
