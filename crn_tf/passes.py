@@ -20,8 +20,8 @@ _Result = TypeVar("_Result")
 # Elements, of a sample where the batch's size is not known, from which compiling a pass pays: below, the second of
 # compilation is never won back.
 FUSE_FROM = 1 << 21
-# Asked while a graph is traced, which is done in the thread and context that ask for the graph: an export that fuses
-# nothing does not change what is traced elsewhere meanwhile.
+# Asked while a graph is traced, in the thread that wants the graph: an export that fuses nothing does not change what
+# other threads trace meanwhile.
 _fusing = ContextVar("fusing", default=True)
 
 

@@ -688,9 +688,15 @@ def shade(
 
 
 def draw_scene(seed: int, height: int, width: int) -> tuple[Pixels, Layout]:
-    """Draw the street of a seed -> photograph uint8 [height, width, 3], layout uint8 [height, width].
+    """Draw the street of a seed.
 
-    The layout holds class ids 0..VOID. Shapes other than 1:2 show the middle of the same view.
+    Args:
+        seed: Decides everything in it.
+        height: Of the picture, in pixels.
+        width: Likewise. Shapes other than 1:2 show the middle of the same view.
+
+    Returns:
+        The photograph, uint8 [height, width, 3], and its layout, uint8 [height, width], of class ids 0..VOID.
     """
     world, frame = build_world(seed), Frame(height, width)
     tables, enlarge = tabulate(world), 3 if height <= 96 else 2
