@@ -2,6 +2,8 @@
 
 import importlib
 
+__version__ = "0.2.0"
+
 _MODULE_OF = {
     "build_generator": "generator",
     "build_perceiver": "perceiver",
