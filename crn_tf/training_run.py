@@ -16,13 +16,14 @@ from tqdm import tqdm
 
 from crn_tf.checkpoints import save_weights
 from crn_tf.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
+from crn_tf.decoded_cache import DecodedCache
 from crn_tf.distribution import Distribution
 from crn_tf.errors import UserError
 from crn_tf.interruptions import training_begins
 from crn_tf.loading import take_over_weights
 from crn_tf.loss_weights import AUTO, TAP_NAMES, find_loss_weights, write_loss_weights
 from crn_tf.memory import peak_memory_gb
-from crn_tf.pipeline import DecodedCache, InputPipeline
+from crn_tf.pipeline import InputPipeline
 from crn_tf.precision import PRECISION_POLICIES
 from crn_tf.release import load_release_checkpoint, release_prefix
 from crn_tf.run_folder import RunFolder, contents
