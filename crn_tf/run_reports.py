@@ -8,14 +8,15 @@ import numpy as np
 import tensorflow as tf
 
 from crn_tf import sheets
-from crn_tf.checkpoints import system_error
 from crn_tf.errors import UserError
+from crn_tf.files import why_not_written
 from crn_tf.images import read_image, write_image
 from crn_tf.layouts import ClassTable, colorize
 from crn_tf.pipeline import InputPipeline
 from crn_tf.run_folder import RunFolder
 from crn_tf.synthesizer import Synthesizer
 
+LOG_BYTES = 1 << 20  # that TensorBoard's writer writes at once, about
 STAGES = 4  # columns of synthesized images in the picture of the whole run
 
 
@@ -54,7 +55,9 @@ class RunLogs:
         try:
             yield
         except tf.errors.OpError as error:
-            raise UserError(f"cannot write {self._folder}: {system_error(error)}") from error
+            raise UserError(
+                f"cannot write {self._folder}: {why_not_written(error, self._folder, LOG_BYTES)}"
+            ) from error
 
 
 class SampleSheets:

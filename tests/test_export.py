@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import keras
@@ -16,7 +17,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from crn_tf import passes
+from crn_tf import passes, serving_warmup
 from crn_tf.checkpoints import save_weights
 from crn_tf.errors import UserError
 from crn_tf.export import ExportSettings, export, next_version, patchworks
@@ -29,6 +30,7 @@ from crn_tf.serving_warmup import WARMUP_FILE
 from crn_tf.synthesizer import Synthesizer
 from tests.conftest import ROOT
 from tests.test_command_line import call, release_checkpoint, the_error  # noqa: F401  (fixtures)
+from tests.test_survival import full_disk
 
 CLASSES = ClassTable(("sky", "road", "car"), ((70, 130, 180), (128, 64, 128), (0, 0, 142)), (0, 1, 2), (9,))
 DESCRIPTION = ModelDescription(32, (4, 8), 2, 1 / 64, CLASSES)
@@ -322,14 +324,31 @@ def test_test_py_exports_what_the_module_does(call, weights, exported, tmp_path,
 
 @pytest.mark.parametrize("place", ["write_warmup", "saved_model"])
 def test_a_disk_that_is_full_for_tensorflow_is_one_line(weights, tmp_path, monkeypatch, place):
-    def full(*_, **__):
-        raise tf.errors.ResourceExhaustedError(None, None, f"{tmp_path}/x; No space left on device")
+    with ExitStack() as disk:
 
-    if place == "saved_model":
-        monkeypatch.setattr(tf.saved_model, "save", full)
-    else:
-        monkeypatch.setattr("crn_tf.serving_warmup.write_warmup", full)
-    with pytest.raises(UserError, match=r"cannot write .*1: No space left on device$"):
+        def becoming_full(write):
+            def call(*arguments, **options):
+                disk.enter_context(full_disk(100))
+                return write(*arguments, **options)
+
+            return call
+
+        if place == "saved_model":
+            monkeypatch.setattr(tf.saved_model, "save", becoming_full(tf.saved_model.save))
+        else:
+            monkeypatch.setattr(serving_warmup, "write_warmup", becoming_full(serving_warmup.write_warmup))
+        with pytest.raises(UserError, match=r"cannot write .*1: File too large$") as caught:
+            export(ExportSettings(weights, tmp_path))
+    assert isinstance(caught.value.__cause__, tf.errors.OpError)  # which has no number of the system's
+    assert visible(tmp_path) == []
+
+
+def test_what_the_disk_has_nothing_against_is_told_in_tensorflows_words(weights, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise tf.errors.InternalError(None, None, "a kernel\nis missing")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(UserError, match=r"cannot write .*1: a kernel is missing$"):
         export(ExportSettings(weights, tmp_path))
     assert visible(tmp_path) == []
 
