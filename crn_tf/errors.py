@@ -33,11 +33,11 @@ def unprintable(text: str) -> bool:
     return any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
 
 
-def one_line(error: BaseException, longest: int = 300) -> str:
-    """What a library says in an error, whole, as one line that can be part of a message.
+def one_line(error: BaseException | str, longest: int = 300) -> str:
+    """What a library says, whole, as one line that can be part of a message.
 
     Args:
-        error: Any error. One without a text is called by its kind.
+        error: Any error, or its text. One without a text is called by its kind.
         longest: Characters; a longer text is cut at its end.
     """
     text = " ".join(str(error).split()) or type(error).__name__

@@ -29,8 +29,8 @@ from crn_tf.serving_model import ServingModel
 from crn_tf.serving_warmup import WARMUP_FILE
 from crn_tf.synthesizer import Synthesizer
 from tests.conftest import ROOT
+from tests.full_disk import full_disk
 from tests.test_command_line import call, release_checkpoint, the_error  # noqa: F401  (fixtures)
-from tests.test_survival import full_disk
 
 CLASSES = ClassTable(("sky", "road", "car"), ((70, 130, 180), (128, 64, 128), (0, 0, 142)), (0, 1, 2), (9,))
 DESCRIPTION = ModelDescription(32, (4, 8), 2, 1 / 64, CLASSES)
