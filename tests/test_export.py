@@ -20,7 +20,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from crn_tf import passes, serving_warmup
 from crn_tf.checkpoints import save_weights
 from crn_tf.errors import UserError
-from crn_tf.export import ExportSettings, export, next_version, patchworks
+from crn_tf.export import ExportSettings, export, main, next_version, patchworks
 from crn_tf.files import lock
 from crn_tf.layouts import ClassTable, LayoutReader, colorize
 from crn_tf.loading import load_generator
@@ -343,6 +343,15 @@ def test_a_disk_that_is_full_for_tensorflow_is_one_line(weights, tmp_path, monke
     assert visible(tmp_path) == []
 
 
+def test_arguments_and_name_may_come_from_another_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["crn", "something", "else"])
+    with pytest.raises(UserError, match=f"no layout {tmp_path}/missing.png"):
+        main(["--layouts", str(tmp_path / "missing.png")])
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"], prog="crn export")
+    assert not stop.value.code and capsys.readouterr().out.startswith("usage: crn export ")
+
+
 def test_what_the_disk_has_nothing_against_is_told_in_tensorflows_words(weights, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise tf.errors.InternalError(None, None, "a kernel\nis missing")
@@ -496,8 +505,10 @@ def test_the_card_of_a_run_tells_its_training(call, tmp_path):  # noqa: F811
         assert str(tmp_path) not in card
 
 
-def test_a_release_checkpoint_is_exported(release_checkpoint, tmp_path):  # noqa: F811
-    version = export(ExportSettings(release_checkpoint, tmp_path / "served"))
+def test_a_release_checkpoint_is_exported(release_checkpoint, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(release_checkpoint.parent)  # from and into folders that are given without a name
+    version = export(ExportSettings(Path("."), Path(".")))
+    assert (release_checkpoint.parent / "1/saved_model.pb").is_file()
     model = tf.saved_model.load(str(version)).signatures["serving_default"]
     generator, description = load_generator(release_checkpoint)
     layouts = patchworks(description)
