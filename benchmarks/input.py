@@ -74,7 +74,8 @@ def main() -> None:
             raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, not {getattr(options, name)}")
     start_tensorflow(one_at_a_time=True)
     from crn_tf.datasets import open_data_set
-    from crn_tf.pipeline import DecodedCache, InputPipeline
+    from crn_tf.decoded_cache import DecodedCache
+    from crn_tf.pipeline import InputPipeline
     from crn_tf.trainer import build_trainer, describe_model
 
     size = settings.size

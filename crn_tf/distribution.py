@@ -10,9 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from crn_tf.checkpoints import first_line
 from crn_tf.cluster import Cluster, Watchdog, wait_for_others
-from crn_tf.errors import UsageError, UserError
+from crn_tf.errors import UsageError, UserError, one_line
 
 LOGICAL_CPUS = "CRN_LOGICAL_CPUS"  # environment variable: into how many devices to divide the CPU, to try things out
 LOST_WITHIN = 10.0  # seconds for the watchdog to find out who is missing
@@ -71,7 +70,7 @@ class Distribution:
                 return cls(strategy, cluster)
             except tf.errors.OpError as error:
                 address = cluster.addresses[cluster.index]
-                raise UserError(f"worker {cluster.index} cannot join at {address}: {first_line(error)}") from error
+                raise UserError(f"worker {cluster.index} cannot join at {address}: {one_line(error)}") from error
         if name == "mirrored":
             if len(devices) < 2:
                 raise UserError(
@@ -183,7 +182,7 @@ class Distribution:
             self._watchdog.join(LOST_WITHIN)
             if not isinstance(error, _LOST):  # all answer
                 raise
-            self._watchdog.leave(f"another worker stopped answering ({first_line(error)[:200]})")
+            self._watchdog.leave(f"another worker stopped answering ({one_line(error)})")
         finally:
             self._watchdog.stop()
 

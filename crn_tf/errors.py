@@ -3,7 +3,7 @@
 import os
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class UserError(Exception):
@@ -33,19 +33,33 @@ def unprintable(text: str) -> bool:
     return any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
 
 
-def run_command(command: Callable[[], int | None]) -> None:
+def one_line(error: BaseException | str, longest: int = 300) -> str:
+    """What a library says, whole, as one line that can be part of a message.
+
+    Args:
+        error: Any error, or its text. One without a text is called by its kind.
+        longest: Characters; a longer text is cut at its end.
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join("?" if unprintable(character) else character for character in text)
+    return text if len(text) <= longest else text[: longest - 3].rstrip() + "..."
+
+
+def run_command(command: Callable[..., int | None], arguments: Sequence[str] | None = None) -> None:
     """Run a command and leave the process: errors meant for the user become one message without a traceback.
 
     Args:
         command: Does the work and returns the exit code, or None for success.
+        arguments: What the user gave to the command, which is called with them; if None, it is called without any, and
+            takes them from the command line itself.
 
     Raises:
         SystemExit: Always. 0 or the returned code, 1 for a failure, 2 for wrong usage, `STOPPED` after Ctrl-C.
     """
     try:
-        for argument in filter(unprintable, sys.argv[1:]):
+        for argument in filter(unprintable, sys.argv[1:] if arguments is None else arguments):
             raise UsageError(f"the argument {argument!r} has a line break or bytes that are not UTF-8: rename the file")
-        sys.exit(command())
+        sys.exit(command() if arguments is None else command(arguments))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -7,7 +7,7 @@ Writes DIR/1, DIR/2, ...: a SavedModel with four signatures, warm-up requests an
 import io
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from PIL import Image
 from crn_tf.command_line import Switch
 from crn_tf.datasets import layout_files
 from crn_tf.errors import UsageError, UserError, run_command
-from crn_tf.files import lock, remove_unfinished, written_aside
+from crn_tf.files import lock, remove_unfinished, why_not_written, written_aside
 from crn_tf.images import ImageFormat
 from crn_tf.layouts import LayoutReader
 from crn_tf.precision import Precision
@@ -64,9 +64,17 @@ class ExportSettings:
     """Also write the model as crn.onnx, in float32 (needs tf2onnx: requirements-serving.txt)."""
 
 
-def main() -> None:
-    """Export what the command line names."""
-    export(tyro.cli(ExportSettings))
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """Export what the command line names.
+
+    Args:
+        arguments: Instead of this process' command line.
+        prog: What help and errors call the command; the running file's name if not given.
+
+    Raises:
+        UserError: As `export`.
+    """
+    export(tyro.cli(ExportSettings, args=arguments, prog=prog))
 
 
 def export(settings: ExportSettings) -> Path:
@@ -91,7 +99,6 @@ def _export(settings: ExportSettings, files: list[Path]) -> Path:
     start_tensorflow()  # only now: it takes seconds
     import tensorflow as tf
 
-    from crn_tf.checkpoints import system_error
     from crn_tf.loading import load_generator
     from crn_tf.model_card import ServedAs, model_card
     from crn_tf.run_folder import newest_run
@@ -119,7 +126,7 @@ def _export(settings: ExportSettings, files: list[Path]) -> Path:
                 _write_onnx(folder / ONNX_FILE, reference, layouts[:1])
             _check(folder, layouts[:1], signatures, description, settings.format)
         except tf.errors.OpError as error:
-            raise UserError(f"cannot write {version}: {system_error(error)}") from error
+            raise UserError(f"cannot write {version}: {why_not_written(error, folder, weights_bytes)}") from error
     _tell(version, weights, description, served, warm)
     return version
 

@@ -10,16 +10,18 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from crn_tf.errors import UserError
+from crn_tf.errors import UserError, one_line
 
 ABANDONED = 86400.0  # seconds after which a file that others may be writing counts as left behind
 _TOKEN = "[0-9a-f]" * 8  # in temporary names: not the process' number, which is the same in many containers
+_LOCKING_TRIES = 10
 SMALL = 1 << 20  # bytes of a JSON file, at most; the largest of ours has some 20,000
 
 
@@ -38,8 +40,11 @@ def written_aside(path: Path, durable: bool = False) -> Iterator[Path]:
         The temporary path to write to; it does not exist yet.
 
     Raises:
-        UserError: The folder cannot be written or the disk is full; `path` is as it was before.
+        UserError: The path is that of a folder (".", "/"), its folder may not be written to, or the disk is full;
+            `path` is as it was before.
     """
+    if not path.name:  # no name to put another beside
+        raise UserError(f"cannot write {path}: {os.strerror(errno.EISDIR)}")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         make_folder(path.parent)
@@ -51,14 +56,60 @@ def written_aside(path: Path, durable: bool = False) -> Iterator[Path]:
         if durable:
             synchronize(path.parent)
     except OSError as error:
-        # Not strerror: libraries put whole stories there.
-        raise UserError(f"cannot write {path}: {os.strerror(error.errno) if error.errno else error}") from error
+        raise UserError(f"cannot write {path}: {system_words(error)}") from error
     finally:
         with suppress(OSError):  # its folder is a file, its name too long: it never was there
             if temporary.is_dir():
                 shutil.rmtree(temporary)
             else:
                 temporary.unlink(missing_ok=True)
+
+
+def system_words(error: OSError) -> str:
+    """The operating system's words for an error; those of a library that raised it, if it names no number."""
+    return os.strerror(error.errno) if error.errno else one_line(error)  # its strerror may be a library's whole story
+
+
+def why_not_written(error: Exception, folder: Path, size: int) -> str:
+    """Why a library could not write a file, in the operating system's words.
+
+    Libraries wrap those into texts of their own, or lose them. So the system is asked again: for a file of that size.
+
+    Args:
+        error: What the library raised. If it has the system's number, nothing is asked.
+        folder: Where it was writing.
+        size: Bytes that it was going to write, about.
+
+    Returns:
+        Such as "No space left on device"; the library's own words if the system has nothing against the file.
+    """
+    if isinstance(error, OSError) and error.errno:
+        return system_words(error)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            reserve(file.fileno(), size)
+    except OSError as refusal:
+        return system_words(refusal)
+    return one_line(error)
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Have the file system set space aside for an open file; nothing happens where it knows no such request.
+
+    Args:
+        descriptor: The file's, open for writing.
+        size: Bytes.
+
+    Raises:
+        OSError: The disk is full, or the file may not become so large.
+    """
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, max(1, size))
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
 
 
 def synchronize(path: Path) -> None:
@@ -88,7 +139,8 @@ def remove_unfinished(folder: Path, untouched_for: float = 0.0) -> None:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # gone already, or somebody else's
+                path.unlink()
 
 
 def _last_written(path: Path) -> float:
@@ -110,13 +162,24 @@ def lock(path: Path, refusal: str = "", waiting: str = "") -> BinaryIO:
         waiting: Instead, wait for that process, and say this.
 
     Raises:
-        UserError: Another process has, or the file cannot be written.
+        UserError: Another process has locked it, or it cannot be made: the folder may not be written to.
     """
     make_folder(path.parent)
+    file = _open_locked(path, refusal, waiting)
+    for _ in range(_LOCKING_TRIES):  # not for ever: some file systems do not know a file again
+        if _is_at(file, path):
+            break
+        file.close()  # the process that had it has renamed or removed it: others would lock a new one
+        file = _open_locked(path, refusal, waiting)
+    return file
+
+
+def _open_locked(path: Path, refusal: str, waiting: str) -> BinaryIO:
+    """Arguments and errors as `lock`; when it returns, the path may lead to another file."""
     try:
         file = open(path, "ab")  # noqa: SIM115 (open as long as it is locked)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        raise UserError(f"cannot write {path}: {system_words(error)}") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -126,20 +189,28 @@ def lock(path: Path, refusal: str = "", waiting: str = "") -> BinaryIO:
         print(waiting, file=sys.stderr)
         fcntl.flock(file, fcntl.LOCK_EX)
     except OSError as error:
-        print(f"warning: {path} cannot be locked ({error.strerror}): use one process at a time", file=sys.stderr)
+        print(f"warning: {path} cannot be locked ({system_words(error)}): use one process at a time", file=sys.stderr)
     return file
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether an open file is the one that a path leads to."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def make_folder(path: Path) -> Path:
     """Make a folder and its parents if they are missing.
 
     Raises:
-        UserError: It cannot be made, for example because a file has that name.
+        UserError: A file has its name or a parent's, or the parent may not be written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the folder {path}: {error.strerror or error}") from error
+        raise UserError(f"cannot make the folder {path}: {system_words(error)}") from error
     return path
 
 
@@ -147,7 +218,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a small text file, aside and renamed, and wait until it is on the disk.
 
     Raises:
-        UserError: It cannot be written.
+        UserError: Its folder may not be written to, or the disk is full.
     """
     with written_aside(path, durable=True) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -157,7 +228,7 @@ def open_regular(path: Path) -> BinaryIO:
     """Open a file for reading. A pipe or a device, which could make us wait or read for ever, is refused.
 
     Raises:
-        OSError: It is missing, cannot be opened, or is no regular file.
+        OSError: It is missing, may not be read, or is no regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # waits for no writer of a pipe
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -170,7 +241,7 @@ def read_small_text(path: Path) -> str:
     """Read a text file of at most `SMALL` bytes.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: It is missing, may not be read, or is no regular file.
         ValueError: It is larger, or not UTF-8.
     """
     with open_regular(path) as file:
@@ -196,7 +267,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: It is missing, may not be read, or is no regular file.
         ValueError: It is larger than `SMALL` bytes, not UTF-8, not JSON, or nested too deeply.
     """
     return parse_json(read_small_text(path))

@@ -6,8 +6,8 @@ import h5py
 import keras
 
 from crn_tf.cascade import module_height
-from crn_tf.checkpoints import DESCRIPTION_ATTRIBUTE, first_line, named
-from crn_tf.errors import UserError
+from crn_tf.checkpoints import DESCRIPTION_ATTRIBUTE, named
+from crn_tf.errors import UserError, one_line
 from crn_tf.model_description import ModelDescription
 from crn_tf.precision import Precision, computing_in
 from crn_tf.release import describe_release, load_release_checkpoint, release_data, release_prefix
@@ -59,7 +59,7 @@ def load_generator(path: str | Path, precision: Precision | None = None) -> tupl
         generator = description.build()
         generator.load_weights(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise UserError(f"cannot read the weights {path}: {first_line(error)}") from error
+        raise UserError(f"cannot read the weights {path}: {one_line(error)}") from error
     return generator, description
 
 

@@ -1,28 +1,37 @@
 """What a served model tells about itself: its classes as JSON, and a model card in Markdown."""
 
 import json
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
+from crn_tf import __version__
+from crn_tf.datasets import Kind, find_kind
+from crn_tf.errors import UserError
 from crn_tf.layouts import ClassTable
 from crn_tf.model_description import ModelDescription
+from crn_tf.release import release_prefix
 from crn_tf.run_folder import RunFolder
 from crn_tf.settings import TrainSettings
 
 CURVE_POINTS = 12  # rows of the loss curve, at most
+_NO_RUN = "the model was exported from a file without its run folder."
 # Settings of a run that say how it was trained; paths are left to the lines about the data.
 _TOLD = (
     *("size", "base_grid", "width", "fit", "flip", "images", "loss", "loss_weights", "rebalance_epoch"),
     *("train_modules", "vgg_pool", "epochs", "steps", "batch", "lr", "precision", "seed"),
 )
-_LICENCES = {
-    "cityscapes": "Cityscapes: for research and teaching, not commercial; see https://www.cityscapes-dataset.com/license/",
+_CITYSCAPES = "Cityscapes: for research and teaching, not commercial; see https://www.cityscapes-dataset.com/license/"
+# What is known of a kind of data set: one's own folder may be anything.
+_LICENCES: dict[Kind, str] = {
+    "cityscapes": _CITYSCAPES,
+    "release": _CITYSCAPES,
     "toy": "drawn by this project's own code (MIT)",
 }
-_LICENCES["release"] = _LICENCES["cityscapes"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,12 @@ def model_card(description: ModelDescription, served: ServedAs, source: Path, da
         served: How it was exported.
         source: What it was exported from: its training is told if that is a run folder, or a file in one.
         data_licence: Licence of the training data; None takes what is known of the kind of data.
+
+    Raises:
+        UserError: The run's settings cannot be read: the file is damaged.
     """
     height, width = description.image_size
+    source = Path(os.path.abspath(source))  # "." and ".." have names too, and a folder above them
     run = next((r for r in (RunFolder(source), RunFolder(source.parent)) if r.settings.is_file()), None)
     settings = TrainSettings.read(run.settings) if run else None
     return "\n".join(
@@ -79,7 +92,7 @@ def model_card(description: ModelDescription, served: ServedAs, source: Path, da
             "",
             "## Training",
             "",
-            *_training(settings, run),
+            *(_training(settings, run) if settings and run else [f"Not known: {_NO_RUN}"]),
             "",
             "## Data and licence",
             "",
@@ -108,7 +121,8 @@ def _model_rows(description: ModelDescription, served: ServedAs, source: Path) -
     return [
         "| | |",
         "| --- | --- |",
-        f"| exported from | `{'/'.join(source.absolute().parts[-2:])}`{_moment(source)} |",
+        f"| exported from | `{'/'.join(source.parts[-2:])}`{_moment(source)} |",
+        f"| made with | crn_tf {__version__} |",
         f"| image size | {height}x{width} (height x width) |",
         f"| images for each layout | {description.num_images} |",
         f"| network | base grid {rows}x{columns}, width {description.width:g}, {served.parameters:,} parameters |",
@@ -134,16 +148,17 @@ def _class_rows(description: ModelDescription) -> list[str]:
     return rows
 
 
-def _training(settings: TrainSettings | None, run: RunFolder | None) -> list[str]:
-    if settings is None:
-        return ["Not known: the model was exported from a file without its run folder."]
+def _training(settings: TrainSettings, run: RunFolder) -> list[str]:
     values = {name: getattr(settings, name) for name in _TOLD}
+    if settings.loss_weights:  # a preset, or a file
+        values["loss_weights"] = _name(Path(settings.loss_weights))
     told = [f"{name.replace('_', ' ')} {value}" for name, value in values.items() if value is not None]
-    named = {"random": "an untrained VGG19", "imagenet": "VGG19 trained on ImageNet, from Keras"}
-    perceiver = named.get(settings.vgg_weights) or f"VGG19 of the file `{Path(settings.vgg_weights).name}`"
+    weights = settings.vgg_weights or ""
+    named = {"": "not known", "random": "an untrained VGG19", "imagenet": "VGG19 trained on ImageNet, from Keras"}
+    perceiver = named.get(weights) or f"VGG19 of the file `{_name(Path(weights))}`"
     lines = ["Settings: " + ", ".join(told) + ".", "", f"Perceiver: {perceiver}."]
     if settings.init_from:
-        lines += ["", f"It was grown from `{settings.init_from.name}`."]
+        lines += ["", f"It was grown from `{_name(settings.init_from)}`."]
     curve = loss_curve(run)
     if not curve:
         return [*lines, "", "The loss curve is not known: the run's logs are not there."]
@@ -155,33 +170,43 @@ def _training(settings: TrainSettings | None, run: RunFolder | None) -> list[str
     return lines
 
 
+def _name(path: Path) -> str:
+    """A path's last part: those before it are nobody else's business."""
+    return path.name or str(path)
+
+
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
 def _data(settings: TrainSettings | None, source: Path, data_licence: str | None) -> list[str]:
-    kind = settings.dataset if settings else None
+    kind = _kind(settings) if settings else None
+    unstated = "Its licence was not stated (`--data-licence`): ask whoever trained the model."
     if settings and settings.data:
-        name = f"The data set `{settings.data.name}`" + (f" ({kind})." if kind else ".")
-        if (settings.data / "gtFine").is_dir():
-            kind = "cityscapes"
-        elif any(settings.data.glob("Label*Full")):
-            kind = "release"
+        name = f"The data set `{_name(settings.data)}`" + (f" ({kind})." if kind else ".")
     elif kind == "toy":
         name = "The built-in toy streets."
-    elif source.suffix in (".ckpt", ".index") or (source / "model.ckpt.index").is_file():
+    elif settings:
+        name = "The data set is not known: the settings of the run do not name it."
+    elif release_prefix(source):
         name = "The 2017 release's model: Cityscapes, or GTA frames with Cityscapes' classes."
-        licence = data_licence or (
-            "not stated (`--data-licence`). Cityscapes is for research and teaching, not commercial; frames of a game "
-            "belong to its makers."
+        unstated = (
+            "Licence: not stated (`--data-licence`). Cityscapes is for research and teaching, not commercial; frames "
+            "of a game belong to its makers."
         )
-        return [name, "", f"Licence: {licence}"]
     else:
-        name = "The data set is not known: the model was exported from a file without its run folder."
-    licence = data_licence or _LICENCES.get(kind)
-    if not licence:
-        return [name, "", "Its licence was not stated (`--data-licence`): ask whoever trained the model."]
-    return [name, "", f"Licence: {licence}"]
+        name = f"The data set is not known: {_NO_RUN}"
+    licence = data_licence or (_LICENCES.get(kind) if kind else None)
+    return [name, "", f"Licence: {licence}" if licence else unstated]
+
+
+def _kind(settings: TrainSettings) -> Kind | None:
+    """The kind of the data a run was trained on; None if the settings leave it to the folder, which is gone."""
+    if settings.dataset or not settings.data:
+        return settings.dataset
+    with suppress(UserError):
+        return find_kind(settings.data)
+    return None
 
 
 def loss_curve(run: RunFolder) -> list[tuple[int, float | None, float | None]]:

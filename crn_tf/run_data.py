@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from crn_tf.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
+from crn_tf.decoded_cache import DecodedCache
 from crn_tf.layouts import ClassTable
-from crn_tf.pipeline import DecodedCache, InputPipeline
+from crn_tf.pipeline import InputPipeline
 from crn_tf.settings import TrainSettings
 
 SAMPLES = 4  # rows of a sample sheet

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from crn_tf import sheets
-from crn_tf.checkpoints import system_error
 from crn_tf.errors import UserError
+from crn_tf.files import why_not_written
 from crn_tf.images import Size, read_image, write_image
 from crn_tf.layouts import ClassTable, colorize
 from crn_tf.pipeline import InputPipeline
@@ -19,6 +19,7 @@ from crn_tf.synthesizer import Synthesizer
 
 RATE_TAG = "train/images_per_second"
 RATES = 20  # of the newest logged ones, the median counts
+LOG_BYTES = 1 << 20  # that TensorBoard's writer writes at once, about
 STAGES = 4  # columns of synthesized images in the picture of the whole run
 
 
@@ -59,7 +60,9 @@ class RunLogs:
             with self._writer.as_default() if self._writer else nullcontext():
                 yield
         except tf.errors.OpError as error:
-            raise UserError(f"cannot write {self._folder}: {system_error(error)}") from error
+            raise UserError(
+                f"cannot write {self._folder}: {why_not_written(error, self._folder, LOG_BYTES)}"
+            ) from error
 
 
 def newest_images_per_second(logs: Path) -> float | None:

@@ -1,11 +1,11 @@
 """VGG19's weights: where the published files are found, and how each format is read."""
 
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from crn_tf.errors import UserError
+from crn_tf.errors import UserError, one_line
+from crn_tf.fetching import fetch, md5_of
 from crn_tf.weights_guard import check_weights_file
 
 WEIGHTS_FOLDER = Path("vgg_weights")
@@ -20,6 +20,9 @@ Kernels = dict[str, tuple[np.ndarray, np.ndarray]]  # layer name -> kernel [h, w
 
 def find_weights(folder: Path = WEIGHTS_FOLDER) -> Path:
     """The published VGG19 file in `vgg_weights/`, the Keras one first.
+
+    Args:
+        folder: Where to look instead.
 
     Raises:
         UserError: Neither is there; the message says where to get them.
@@ -43,11 +46,11 @@ def read_kernels(weights: str | Path, shapes: dict[str, tuple[int, ...]]) -> Ker
         shapes: Kernel shape [h, w, in, out] of each convolution wanted, by its name in Keras' VGG19, in order.
 
     Raises:
-        UserError: The file is missing, damaged or not VGG19.
+        UserError: The file is missing, damaged or not VGG19, or cannot be fetched.
     """
     if weights == "random":
         return _random_kernels(shapes)
-    path = _download() if weights == "imagenet" else Path(weights)
+    path = _fetch_keras_file() if weights == "imagenet" else Path(weights)
     if not path.is_file():
         raise UserError(f"no VGG19 weights file {path}; see vgg_weights/README.md for where to get one")
     if path.suffix not in (".h5", ".mat"):
@@ -63,35 +66,42 @@ def read_kernels(weights: str | Path, shapes: dict[str, tuple[int, ...]]) -> Ker
 
 
 def _random_kernels(shapes: dict[str, tuple[int, ...]]) -> Kernels:
+    """Untrained kernels of a deviation that keeps features' size from layer to layer (He et al.); always the same."""
     noise = np.random.default_rng(19)
     he_normal = {name: np.sqrt(2 / np.prod(shape[:-1])) for name, shape in shapes.items()}
     return {
-        name: (np.float32(he_normal[name] * noise.standard_normal(shape)), np.zeros(shape[-1], "float32"))
+        name: ((he_normal[name] * noise.standard_normal(shape)).astype("float32"), np.zeros(shape[-1], "float32"))
         for name, shape in shapes.items()
     }
 
 
-def _download() -> Path:
-    """Have Keras fetch its published file into `vgg_weights/`, checked against its checksum."""
-    folder = WEIGHTS_FOLDER.resolve()
-    import keras  # only here: reading a file needs no framework
+def _fetch_keras_file() -> Path:
+    """Keras' published file in `vgg_weights/`, fetched if it is not there.
 
-    try:
-        return Path(
-            keras.utils.get_file(
-                KERAS_FILE, KERAS_URL, file_hash=KERAS_MD5, cache_dir=folder.parent, cache_subdir=folder.name
-            )
+    Raises:
+        UserError: It cannot be fetched, or a file that is there has another checksum.
+    """
+    path = WEIGHTS_FOLDER / KERAS_FILE
+    if not path.exists():
+        try:
+            fetch(KERAS_URL, path, KERAS_MD5)
+        except UserError as error:
+            raise UserError(f"{error}. Or put the file into {WEIGHTS_FOLDER.resolve()} by hand.") from error
+    elif md5_of(path) != KERAS_MD5:
+        raise UserError(
+            f"{path} is not the file that Keras publishes: its MD5 is not {KERAS_MD5}. Remove it, and it will be "
+            f"fetched; or use it as it is, with --vgg-weights {path}"
         )
-    except Exception as error:  # Keras raises bare Exception for a failed download
-        with suppress(OSError):  # Keras keeps a file with a wrong checksum; the next run would find and take it
-            (folder / KERAS_FILE).unlink()
-        raise UserError(f"cannot download {KERAS_URL}: {error}. Put the file into {folder} by hand.") from error
+    return path
 
 
 def _read_keras(path: Path, names: list[str]) -> Kernels:
     """Read the published Keras file: a group per layer, the attribute `weight_names` lists kernel and bias.
 
     Its first kernel expects blue, green, red: Keras' VGG19 preprocessing swaps the channels.
+
+    Raises:
+        UserError: The file is damaged, or has no such layers.
     """
     import h5py
 
@@ -102,10 +112,10 @@ def _read_keras(path: Path, names: list[str]) -> Kernels:
             for name in names:
                 if name not in root:
                     raise UserError(f"{path} is not VGG19: it has no layer {name}")
-                kernel, bias = (np.float32(root[name][key]) for key in root[name].attrs["weight_names"])
+                kernel, bias = (np.asarray(root[name][key], "float32") for key in root[name].attrs["weight_names"])
                 kernels[name] = kernel, bias
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        raise UserError(f"cannot read {path} as a Keras weights file: {error}") from error
+        raise UserError(f"cannot read {path} as a Keras weights file: {one_line(error)}") from error
     first, bias = kernels[names[0]]
     kernels[names[0]] = first[:, :, ::-1], bias
     return kernels
@@ -115,6 +125,9 @@ def _read_matconvnet(path: Path, names: list[str]) -> Kernels:
     """Read MatConvNet's file: `layers` is a cell of structs with the kernel [h, w, in, out] and bias, RGB first.
 
     A convolution has a field `weights` (a cell of both), or in older files `filters` and `biases`.
+
+    Raises:
+        UserError: The file is damaged, or has fewer convolutions.
     """
     import scipy.io  # only here: most runs read the Keras file
 
@@ -125,9 +138,9 @@ def _read_matconvnet(path: Path, names: list[str]) -> Kernels:
         for name, struct in zip(names, convolutions, strict=False):
             modern = "weights" in struct.dtype.names
             kernel, bias = struct["weights"][0] if modern else (struct["filters"], struct["biases"])
-            kernels[name] = np.float32(kernel), np.float32(bias).reshape(-1)
+            kernels[name] = np.asarray(kernel, "float32"), np.asarray(bias, "float32").reshape(-1)
     except Exception as error:  # scipy raises many kinds for a damaged file: zlib.error, TypeError, struct.error...
-        raise UserError(f"cannot read {path} as MatConvNet's VGG19: {error}") from error
+        raise UserError(f"cannot read {path} as MatConvNet's VGG19: {one_line(error)}") from error
     if len(kernels) < len(names):
         raise UserError(f"{path} is not VGG19: it has {len(kernels)} convolutions, expected at least {len(names)}")
     return kernels

@@ -4,11 +4,13 @@ import dataclasses
 import subprocess
 import sys
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
-from crn_tf.checkpoints import named, save_weights, system_error
+import crn_tf
+from crn_tf.checkpoints import VERSION_ATTRIBUTE, VERSION_SUFFIX, named, save_weights, write_variables
 from crn_tf.errors import UserError
 from crn_tf.files import write_text
 from crn_tf.layouts import CITYSCAPES, ClassTable
@@ -111,19 +113,6 @@ def test_a_run_folder_loads_as_its_newest_checkpoint(run, generator, monkeypatch
         assert description == DESCRIPTION
 
 
-@pytest.mark.parametrize(
-    ("text", "cause"),
-    [
-        ("{{function_node __wrapped__Flush_device_/job:localhost}} logs/e.v2; Disk full\n\tcannot sync", "Disk full"),
-        ("run/x.tempstate; Disk full [Op:SaveV2]", "Disk full"),
-        ("Unable to write (errno = 28, error message = 'Disk full', buf = 0x1)", "Disk full"),
-        ("something else\nand its story", "something else"),
-    ],
-)  # fmt: skip
-def test_of_what_libraries_say_the_cause_is_told(text, cause):
-    assert system_error(RuntimeError(text)) == cause
-
-
 def test_a_weights_file_carries_its_description(tmp_path, generator):
     path = tmp_path / "some.weights.h5"
     save_weights(path, randomized(generator), DESCRIPTION)
@@ -131,6 +120,41 @@ def test_a_weights_file_carries_its_description(tmp_path, generator):
     loaded, description = load_generator(path)
     assert description == DESCRIPTION
     assert_same_weights(loaded, generator)
+
+
+def test_a_weights_file_tells_its_version_and_one_from_before_is_read(tmp_path, generator):
+    path = tmp_path / "some.weights.h5"
+    save_weights(path, randomized(generator), DESCRIPTION)
+    with h5py.File(path, "r+") as file:
+        assert file.attrs[VERSION_ATTRIBUTE] == crn_tf.__version__
+        del file.attrs[VERSION_ATTRIBUTE]
+    assert_same_weights(load_generator(path)[0], generator)
+
+
+def test_a_checkpoint_tells_its_version_and_one_from_before_is_read(run, generator):
+    (version,) = run.checkpoints()[0].glob(f"*{VERSION_SUFFIX}")
+    assert version.read_text() == f"{crn_tf.__version__}\n"
+    version.unlink()
+    other = randomized(DESCRIPTION.build())
+    assert run.restore(named(other)) == 3
+    assert_same_weights(other, generator)
+
+
+def test_a_checkpoint_that_cannot_be_written_says_why_in_the_systems_words(tmp_path, generator):
+    """TensorFlow's error has no number of the system's to tell it from."""
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"^cannot write the checkpoint .*/file: Not a directory$"):
+        write_variables(tmp_path / "file/state", named(generator))
+
+
+@pytest.mark.parametrize("path", [".", "..", "/", "folder", "folder/.."])
+def test_weights_are_not_written_over_a_folder(tmp_path, monkeypatch, generator, path):
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path / "folder")
+    (tmp_path / "folder/folder").mkdir()
+    with pytest.raises(UserError, match=rf"^cannot write {path}: [^\n]+$"):
+        save_weights(path, generator, DESCRIPTION)
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "folder", tmp_path / "folder/folder"]
 
 
 def test_a_checkpoint_of_another_width_is_refused(run):

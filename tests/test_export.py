@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import keras
@@ -16,10 +17,10 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from crn_tf import passes
+from crn_tf import passes, serving_warmup
 from crn_tf.checkpoints import save_weights
 from crn_tf.errors import UserError
-from crn_tf.export import ExportSettings, export, next_version, patchworks
+from crn_tf.export import ExportSettings, export, main, next_version, patchworks
 from crn_tf.files import lock
 from crn_tf.layouts import ClassTable, LayoutReader, colorize
 from crn_tf.loading import load_generator
@@ -28,6 +29,7 @@ from crn_tf.serving_model import ServingModel
 from crn_tf.serving_warmup import WARMUP_FILE
 from crn_tf.synthesizer import Synthesizer
 from tests.conftest import ROOT
+from tests.full_disk import full_disk
 from tests.test_command_line import call, release_checkpoint, the_error  # noqa: F401  (fixtures)
 
 CLASSES = ClassTable(("sky", "road", "car"), ((70, 130, 180), (128, 64, 128), (0, 0, 142)), (0, 1, 2), (9,))
@@ -322,14 +324,40 @@ def test_test_py_exports_what_the_module_does(call, weights, exported, tmp_path,
 
 @pytest.mark.parametrize("place", ["write_warmup", "saved_model"])
 def test_a_disk_that_is_full_for_tensorflow_is_one_line(weights, tmp_path, monkeypatch, place):
-    def full(*_, **__):
-        raise tf.errors.ResourceExhaustedError(None, None, f"{tmp_path}/x; No space left on device")
+    with ExitStack() as disk:
 
-    if place == "saved_model":
-        monkeypatch.setattr(tf.saved_model, "save", full)
-    else:
-        monkeypatch.setattr("crn_tf.serving_warmup.write_warmup", full)
-    with pytest.raises(UserError, match=r"cannot write .*1: No space left on device$"):
+        def becoming_full(write):
+            def call(*arguments, **options):
+                disk.enter_context(full_disk(100))
+                return write(*arguments, **options)
+
+            return call
+
+        if place == "saved_model":
+            monkeypatch.setattr(tf.saved_model, "save", becoming_full(tf.saved_model.save))
+        else:
+            monkeypatch.setattr(serving_warmup, "write_warmup", becoming_full(serving_warmup.write_warmup))
+        with pytest.raises(UserError, match=r"cannot write .*1: File too large$") as caught:
+            export(ExportSettings(weights, tmp_path))
+    assert isinstance(caught.value.__cause__, tf.errors.OpError)  # which has no number of the system's
+    assert visible(tmp_path) == []
+
+
+def test_arguments_and_name_may_come_from_another_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["crn", "something", "else"])
+    with pytest.raises(UserError, match=f"no layout {tmp_path}/missing.png"):
+        main(["--layouts", str(tmp_path / "missing.png")])
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"], prog="crn export")
+    assert not stop.value.code and capsys.readouterr().out.startswith("usage: crn export ")
+
+
+def test_what_the_disk_has_nothing_against_is_told_in_tensorflows_words(weights, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise tf.errors.InternalError(None, None, "a kernel\nis missing")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(UserError, match=r"cannot write .*1: a kernel is missing$"):
         export(ExportSettings(weights, tmp_path))
     assert visible(tmp_path) == []
 
@@ -477,8 +505,10 @@ def test_the_card_of_a_run_tells_its_training(call, tmp_path):  # noqa: F811
         assert str(tmp_path) not in card
 
 
-def test_a_release_checkpoint_is_exported(release_checkpoint, tmp_path):  # noqa: F811
-    version = export(ExportSettings(release_checkpoint, tmp_path / "served"))
+def test_a_release_checkpoint_is_exported(release_checkpoint, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(release_checkpoint.parent)  # from and into folders that are given without a name
+    version = export(ExportSettings(Path("."), Path(".")))
+    assert (release_checkpoint.parent / "1/saved_model.pb").is_file()
     model = tf.saved_model.load(str(version)).signatures["serving_default"]
     generator, description = load_generator(release_checkpoint)
     layouts = patchworks(description)

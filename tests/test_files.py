@@ -1,11 +1,14 @@
 """Nothing half-written ever carries a file's final name."""
 
+import errno
 import os
+import threading
+from pathlib import Path
 
 import pytest
 
 from crn_tf.errors import UserError
-from crn_tf.files import make_folder, remove_unfinished, write_text, written_aside
+from crn_tf.files import lock, make_folder, remove_unfinished, reserve, why_not_written, write_text, written_aside
 
 
 def contents(folder):
@@ -83,6 +86,72 @@ def test_a_folder_in_the_place_of_a_file_stays(tmp_path):
     with pytest.raises(UserError, match=r"cannot write .*/a: "):
         write_text(tmp_path / "a", "new")
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a", "kept"]
+
+
+@pytest.mark.parametrize("path", [".", "..", "/", "a/.."])
+def test_a_folder_without_a_name_is_not_written_over(tmp_path, monkeypatch, path):
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"^cannot write {path}: [^\n]+$"):
+        write_text(Path(path), "new")
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "a"]
+
+
+def test_a_librarys_story_without_a_number_becomes_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"^cannot write .*/a: first line second line$"), written_aside(tmp_path / "a"):
+        raise OSError("first line\nsecond line")
+
+
+def refuse(number: int):
+    """Stands for a system call that fails."""
+
+    def call(*_):
+        raise OSError(number, "words of a library")
+
+    return call
+
+
+def test_the_system_is_asked_why_a_library_could_not_write(tmp_path, monkeypatch):
+    library = RuntimeError("{{node Save}} wrote\n nothing; Disk full [Op:Save]")
+    monkeypatch.setattr(os, "posix_fallocate", refuse(errno.ENOSPC), raising=False)
+    assert why_not_written(library, tmp_path, 1000) == "No space left on device"
+    assert why_not_written(OSError(errno.EROFS, "a whole story"), tmp_path, 1000) == "Read-only file system"
+    assert why_not_written(OSError("no number"), tmp_path, 1000) == "No space left on device"
+    assert why_not_written(library, tmp_path / "missing", 1000) == "No such file or directory"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_where_the_system_has_nothing_against_it_the_library_is_quoted(tmp_path, monkeypatch, knows):
+    if not knows:
+        monkeypatch.setattr(os, "posix_fallocate", refuse(errno.EOPNOTSUPP), raising=False)
+    library = RuntimeError("{{node Save}} wrote\n nothing; Disk full [Op:Save]")
+    assert why_not_written(library, tmp_path, 1000) == "{{node Save}} wrote nothing; Disk full [Op:Save]"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_space_is_asked_for_all_bytes_and_set_aside(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda *arguments: asked.append(arguments), raising=False)
+    why_not_written(RuntimeError("x"), tmp_path, 12345)
+    reserve(7, 0)
+    assert [arguments[1:] for arguments in asked] == [(0, 12345), (0, 1)]  # the system refuses none
+
+
+@pytest.mark.parametrize("fate", ["renamed", "removed"])
+def test_who_waited_for_a_file_that_went_away_locks_the_one_that_is_there_now(tmp_path, capsys, fate):
+    path = tmp_path / "lock"
+    first, locked = lock(path), []
+    waiter = threading.Thread(target=lambda: locked.append(lock(path, waiting="waiting")), daemon=True)
+    waiter.start()
+    assert any("waiting" in capsys.readouterr().err for _ in range(1000) if not waiter.join(0.01))
+    path.rename(tmp_path / "final") if fate == "renamed" else path.unlink()
+    first.close()
+    waiter.join(10)
+    with pytest.raises(UserError, match="taken"):
+        lock(path, refusal="taken")
+    locked[0].close()
+    lock(path, refusal="taken").close()
 
 
 def test_make_folder_makes_parents_and_accepts_one_that_is_there(tmp_path):

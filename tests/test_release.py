@@ -1,5 +1,7 @@
 """The 2017 release's checkpoints: names, shapes, order of channels, Adam, and clear errors."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -164,6 +166,46 @@ def test_a_checkpoint_is_found_by_prefix_index_or_folder(prefix, tmp_path):
     assert release_prefix(tmp_path) is None
     generator, description = load_generator(prefix.parent)
     assert description.image_size == (8, 16) and generator.input_shape == (None, 8, 16, 20)
+
+
+@pytest.mark.parametrize("path", [".", "..", "/", "inner/.."])
+def test_a_folder_may_be_given_by_any_path(prefix, monkeypatch, path):
+    """`.` and `/` have no name that could be part of a file's."""
+    (prefix.parent / "inner").mkdir()
+    monkeypatch.chdir(prefix.parent / "inner" if path == ".." else prefix.parent)
+    if path == "/":
+        assert release_prefix(Path(path)) is None
+    else:
+        assert release_prefix(Path(path)) == Path(path) / "model.ckpt"
+        assert build_generator_from_release(path).output_shape == (None, 3, 8, 16, 3)
+        load_release_checkpoint(build_generator(**SMALL), path)
+
+
+@pytest.mark.parametrize("path", [".", "..", "/", "inner/..", "other.ckpt", "other.ckpt.index"])
+def test_a_folder_without_a_checkpoint_is_told_what_is_missing(tmp_path, monkeypatch, path):
+    (tmp_path / "here/inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    assert release_prefix(Path(path)) is None
+    name = "other.ckpt" if "other" in path else "model.ckpt"
+    words = rf"^cannot read the checkpoint {path}: there is no {name}.index$"
+    for read in (build_generator_from_release, describe_release):
+        with pytest.raises(UserError, match=words):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("folder", "advice"),
+    [("result_GTA", "release-gta"), ("result_512p", "release-512p"), ("elsewhere", "release-NAME")],
+)
+def test_missing_weights_are_advised_by_their_folders_name_wherever_one_stands(
+    prefix, tmp_path, monkeypatch, folder, advice
+):
+    prefix.parent.rename(tmp_path / folder)
+    (tmp_path / folder / "model.ckpt.data-00000-of-00001").unlink()
+    monkeypatch.chdir(tmp_path / folder)
+    for path in (".", tmp_path / folder, "model.ckpt", "model.ckpt.index"):
+        with pytest.raises(UserError, match=rf"no .*: the index is there, .* python -m crn_tf.download {advice}$"):
+            load_generator(path)
 
 
 def test_models_of_other_classes_have_nameless_ones(tmp_path):

@@ -3,11 +3,9 @@
 import dataclasses
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -21,7 +19,9 @@ from crn_tf.model_description import ModelDescription
 from crn_tf.opening import open_run
 from crn_tf.run_checkpoints import restore_checkpoint, save_checkpoint
 from crn_tf.run_folder import RunFolder
+from crn_tf.run_reports import RunLogs
 from tests.conftest import ROOT
+from tests.full_disk import full_disk
 
 KILLS = 20
 
@@ -58,17 +58,6 @@ def test_a_run_killed_twenty_times_ends_as_an_uninterrupted_one(folder_data, tmp
     assert names[0] == names[1]  # nothing is missing, and nothing half-written is left
 
 
-@contextmanager
-def full_disk(largest: int):
-    """Files of this process cannot become larger than some bytes, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 DESCRIPTION = ModelDescription(8, (4, 6), 1, 0.02, ClassTable(("a",), ((255, 0, 0),), (0,), (1,)))
 
 
@@ -96,6 +85,12 @@ def test_a_full_disk_leaves_the_weights_and_images_before(tmp_path):
         assert "\n" not in str(caught.value)
     assert (weights.read_bytes(), image.read_bytes()) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "generator.weights.h5"]
+
+
+def test_logs_that_cannot_be_written_are_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"^cannot write .*/file/logs: Not a directory$"):
+        RunLogs(tmp_path / "file/logs")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import scipy.io
 from crn_tf import vgg_weights
 from crn_tf.errors import UserError
 from crn_tf.vgg_weights import find_weights, read_kernels
+from tests.test_fetching import CONTENT, MD5, server  # noqa: F401  (fixture)
 
 SHAPES = {"block1_conv1": (3, 3, 3, 4), "block1_conv2": (3, 3, 4, 4), "block2_conv1": (3, 3, 4, 2)}
 
@@ -197,27 +198,40 @@ def test_imagenet_downloads_the_keras_file_into_the_weights_folder(published, tm
 
 def test_a_failed_download_is_explained(published, tmp_path):
     published.unlink()
-    with pytest.raises(UserError, match=r"cannot download file:.*/published\.h5: .*Put the file into .*/vgg_weights"):
+    with pytest.raises(UserError, match=r"cannot download file:.*/published\.h5: .*put the file into .*/vgg_weights"):
         read_kernels("imagenet", SHAPES)
     assert not list((tmp_path / "vgg_weights").glob("*"))
 
 
 def test_a_damaged_download_is_not_left_to_be_found(published, tmp_path):
     published.write_bytes(published.read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"cannot download .*corrupted"):
+    with pytest.raises(UserError, match=r"published\.h5 has the MD5 .* it was removed"):
         read_kernels("imagenet", SHAPES)
     with pytest.raises(UserError, match="no VGG19 weights in"):
         find_weights(tmp_path / "vgg_weights")
 
 
-@pytest.mark.parametrize("error", [Exception("URL fetch failure: 403"), OSError(28, "No space left on device")])
-def test_any_failure_of_keras_to_fetch_is_explained(monkeypatch, error):
-    def get_file(*args, **kwargs):
-        raise error
-
-    monkeypatch.setattr("keras.utils.get_file", get_file)
-    with pytest.raises(UserError, match=r"cannot download https://storage.*notop\.h5: .*(403|No space)"):
+def test_imagenet_goes_on_with_what_an_earlier_download_left(server, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(vgg_weights, "KERAS_URL", server.url)
+    monkeypatch.setattr(vgg_weights, "KERAS_MD5", MD5)
+    monkeypatch.setattr(vgg_weights, "WEIGHTS_FOLDER", tmp_path / "vgg_weights")
+    server.break_at = 300_000
+    with pytest.raises(UserError, match=r"broke off at 300,000 of 1,048,576 bytes, which are kept: call again"):
         read_kernels("imagenet", SHAPES)
+    with pytest.raises(UserError, match=r"cannot read the weights .*/vgg_weights/vgg19_.*notop\.h5"):
+        read_kernels("imagenet", SHAPES)  # the file is whole now, and no VGG19
+    assert server.ranges == [None, "bytes=300000-"]
+    assert find_weights(tmp_path / "vgg_weights").read_bytes() == CONTENT
+
+
+def test_imagenet_takes_no_other_file_of_that_name(published, tmp_path, kernels):
+    """Nor does it write over one: somebody has put it there."""
+    kernels["block1_conv1"] = kernels["block1_conv1"][0] + 1, kernels["block1_conv1"][1]
+    (tmp_path / "vgg_weights").mkdir()
+    path = write_keras(tmp_path / "vgg_weights/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5", kernels)
+    with pytest.raises(UserError, match=rf"^{path} is not the file that Keras publishes.* with --vgg-weights {path}$"):
+        read_kernels("imagenet", SHAPES)
+    assert_same(read_kernels(path, SHAPES), kernels)
 
 
 def test_the_standins_published_format_is_read(shared):
