@@ -339,10 +339,10 @@ class TrainFlags:
                 weights = str(find_weights())
             except UserError as error:
                 missing.append(str(error))
-        if missing:
-            missing.append("--demo needs neither.")
-            raise (UserError if data or kind else UsageError)("\n".join(missing))
-        return kind, weights
+        if kind and weights and not missing:
+            return kind, weights
+        missing.append("--demo needs neither.")
+        raise (UserError if data or kind else UsageError)("\n".join(missing))
 
 
 def _check_amounts(flags: TrainFlags) -> None:

@@ -111,7 +111,7 @@ def _take_over(trainer: Trainer, path: Path, with_optimizer: bool) -> list[str]:
         prefix = release_prefix(path)
         if not prefix:
             raise UserError(f"{path} is no checkpoint of the 2017 release; go on with a run of ours by --resume")
-        optimizer = getattr(trainer.optimizer, "inner_optimizer", trainer.optimizer)  # under loss scaling
+        optimizer: keras.optimizers.Adam = getattr(trainer.optimizer, "inner_optimizer", trainer.optimizer)  # scaled
         load_release_checkpoint(trainer.generator, prefix, optimizer)
         told.append(f"Adam's moments taken over, step {int(optimizer.iterations.numpy()):,}")
     return told

@@ -3,6 +3,7 @@
 import sys
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -54,7 +55,7 @@ class Progress:
 class EpochProgress:
     """The bar of an epoch, and the mean of its loss."""
 
-    def __init__(self, bar: tqdm):
+    def __init__(self, bar: "tqdm[Any]"):
         self._bar = bar
         self._sum, self._applied, self._skipped = 0.0, 0, 0
         self._newest: deque[tuple[float, int]] = deque(maxlen=SHOWN_WINDOWS)

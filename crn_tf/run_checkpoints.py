@@ -77,6 +77,7 @@ def keep_if_best(
     """Keep a generator as the best one, if its validation loss is the lowest yet.
 
     Args:
+        run: The run's folder.
         generator: The generator.
         description: Its description.
         measured: JSON values: "validation_loss", "step", and whatever has to be equal for losses to be comparable,
@@ -88,10 +89,10 @@ def keep_if_best(
     Raises:
         UserError: It cannot be written.
     """
-    comparable = measured.keys() - {"validation_loss", "step"}
-    best = run.best()
-    same = best and run.best_weights.exists() and all(best.get(name) == measured[name] for name in comparable)
-    if same and best["validation_loss"] <= measured["validation_loss"]:
+    best = run.best() if run.best_weights.exists() else None
+    same = measured.keys() - {"validation_loss", "step"}
+    comparable = best is not None and all(best.get(name) == measured[name] for name in same)
+    if best and comparable and best["validation_loss"] <= measured["validation_loss"]:
         return False
     save_weights(run.best_weights, generator, description)
     write_text(run.best_measured, json.dumps(measured, indent=1) + "\n")

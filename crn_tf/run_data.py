@@ -1,6 +1,7 @@
 """The data of a training run: what it trains on, what it validates on, and the few pairs its sample sheets show."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from crn_tf.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
 from crn_tf.decoded_cache import DecodedCache
@@ -49,7 +50,9 @@ def open_run_data(
     Raises:
         UserError: The data are missing, incomplete, or photographs and layouts differ in size.
     """
-    kind = settings.dataset or find_kind(settings.data)
+    kind = settings.dataset
+    if kind is None:  # of an older run, whose data were not there when its settings were read
+        kind = find_kind(settings.data or Path())
     data = open_data_set(settings.data, kind, "train", settings.size[0])
     has_validation = "val" in splits(settings.data, kind)
     validation = open_data_set(settings.data, kind, "val", settings.size[0]) if has_validation else None

@@ -1,7 +1,7 @@
 """What a training run shows of itself: TensorBoard's logs, a sheet of samples for each epoch, the picture of stages."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,42 +36,43 @@ class RunLogs:
 
     def write_scalars(self, part: str, scalars: Mapping[str, float], step: int) -> None:
         """Write numbers, under the name of the part of the run they belong to."""
-        with self._writing():
+        if not self._folder:
+            return
+        with self._writing(self._folder):
             for name, value in scalars.items():
                 tf.summary.scalar(f"{part}/{name}", value, step)
 
     def write_image(self, name: str, image: np.ndarray, step: int) -> None:
         """Write a picture, uint8 [H, W, 3]."""
-        with self._writing():
+        if not self._folder:
+            return
+        with self._writing(self._folder):
             tf.summary.image(name, image[None], step)
 
     def close(self) -> None:
         """Write what is still kept back, and write no more."""
-        if self._writer:
-            with self._writing():
+        if self._folder and self._writer:
+            with self._writing(self._folder):
                 self._writer.flush()
                 self._writer.close()
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self, folder: Path) -> Iterator[None]:
         try:
-            if self._folder and not self._writer:
-                self._writer = tf.summary.create_file_writer(str(self._folder))
-            with self._writer.as_default() if self._writer else nullcontext():
+            if not self._writer:
+                self._writer = tf.summary.create_file_writer(str(folder))
+            with self._writer.as_default():
                 yield
         except tf.errors.OpError as error:
-            raise UserError(
-                f"cannot write {self._folder}: {why_not_written(error, self._folder, LOG_BYTES)}"
-            ) from error
+            raise UserError(f"cannot write {folder}: {why_not_written(error, folder, LOG_BYTES)}") from error
 
 
 def newest_images_per_second(logs: Path) -> float | None:
     """How fast a run trained when it was logged last, from its TensorBoard logs; None if they do not tell."""
     if not logs.is_dir():
         return None
-    from tensorboard.backend.event_processing.event_accumulator import (
-        EventAccumulator,
-    )  # only here: training needs none
+    # Only here: training needs none of it.
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util import tensor_util
 
     events = EventAccumulator(str(logs), size_guidance={"tensors": 0}).Reload()

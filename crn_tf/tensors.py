@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 # A tensor is TensorFlow's, JAX's or torch's, by the Keras backend, so for a type checker it is anything.
 Tensor: TypeAlias = Any  # of no meaning of its own, such as what a layer's arithmetic is made of
+PerReplica: TypeAlias = Any  # a tensor for each device that shares a batch, as TensorFlow's strategies hold them
 Features: TypeAlias = Any  # activations of a module or of the perceiver: [B, h, w, D]
 ClassIds: TypeAlias = Any  # layouts: uint8 [B, H, W], void last
 OneHotLayout: TypeAlias = Any  # layouts: float [B, H, W, C], each pixel's fractions of the classes, which sum to 1

@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
     """
     settings = tyro.cli(TestSettings, args=arguments, prog=prog)
     if settings.export:
-        export(export_settings(settings))
+        export(export_settings(settings, settings.export))
         return
     whole = wants_whole_data_set(settings)
     files = [] if whole else layout_files(settings.layouts)
@@ -175,8 +175,8 @@ def synthesize(settings: TestSettings, data: DataSet, outputs: list[list[Path]],
     return path
 
 
-def export_settings(settings: TestSettings) -> ExportSettings:
-    """What an export takes of the settings.
+def export_settings(settings: TestSettings, folder: Path) -> ExportSettings:
+    """What an export into a folder takes of the settings.
 
     Raises:
         UsageError: A setting was given that an export does not take.
@@ -185,7 +185,7 @@ def export_settings(settings: TestSettings) -> ExportSettings:
     for field in fields(settings):
         if field.name not in (*taken, "export") and getattr(settings, field.name) != field.default:
             raise UsageError(f"--{field.name} has no meaning with --export; see python -m crn_tf.export --help")
-    return ExportSettings(out=settings.export, **taken)
+    return ExportSettings(out=folder, **taken)
 
 
 def is_data_set(path: Path) -> bool:

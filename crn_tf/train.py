@@ -120,7 +120,7 @@ def parse(arguments: list[str], prog: str | None = None) -> Call:
     if run.demo and (run.resume or data.data):
         raise UsageError("--demo starts a run on the toy streets: leave out --resume and --data")
     goes_on, note = run.resume, None
-    if run.resume_or_start:
+    if run.resume_or_start and run.out:
         goes_on = RunFolder(run.out).settings.exists()
         note = f"going on with {run.out}" if goes_on else f"nothing was started in {run.out} yet: starting"
     settings, folder = (resume if goes_on else start)(flags, arguments)

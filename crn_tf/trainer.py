@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,7 +11,6 @@ from keras import ops
 
 from crn_tf.cascade import module_height
 from crn_tf.checkpoints import named
-from crn_tf.distribution import mean_of_replicas, split
 from crn_tf.layouts import ClassTable
 from crn_tf.loss_weights import TAP_NAMES, find_loss_weights
 from crn_tf.losses import LOSSES, tap_errors
@@ -20,7 +20,9 @@ from crn_tf.optimizer import ADAM_EPSILON, Adam, apply_if_finite
 from crn_tf.perceiver import build_perceiver, split_blocks
 from crn_tf.precision import computing_in
 from crn_tf.recomputing import recomputing_blocks, recomputing_generator
+from crn_tf.replicas import mean_of_replicas, split
 from crn_tf.settings import TrainSettings
+from crn_tf.tensors import ClassIds, LossFunction, PerReplica, Photos, Tensor
 
 
 def describe_model(settings: TrainSettings, classes: ClassTable) -> ModelDescription:
@@ -124,7 +126,7 @@ class Trainer:
             self._synthesize = recomputing_generator(generator)
             self._blocks = recomputing_blocks(self._blocks)
         self.num_classes = generator.input_shape[-1]
-        self._loss: Callable = LOSSES[loss]
+        self._loss: LossFunction = LOSSES[loss]
         # Variables, so that they can change during training, and are kept in checkpoints.
         self.loss_weights = keras.Variable(loss_weights, dtype="float32", trainable=False, name="loss_weights")
         # All replicas assign the same to these.
@@ -177,10 +179,10 @@ class Trainer:
         return self._train_step(*split(self._strategy, photos, layouts))
 
     @tf.function
-    def _train_step(self, photos, layouts):
+    def _train_step(self, photos: PerReplica, layouts: PerReplica) -> tuple[Tensor, Tensor]:
         return self._on_replicas(self._train_replica, photos, layouts)
 
-    def _train_replica(self, photos, layouts):
+    def _train_replica(self, photos: Photos, layouts: ClassIds) -> tuple[Tensor, Tensor]:
         with tf.GradientTape() as tape:
             loss, terms = self._compute_loss(photos, layouts)
             # The optimizer adds up the replicas' gradients.
@@ -223,25 +225,25 @@ class Trainer:
         self._measure_step(*split(self._strategy, photos, layouts))
 
     @tf.function
-    def _measure_step(self, photos, layouts):
+    def _measure_step(self, photos: PerReplica, layouts: PerReplica) -> None:
         self._on_replicas(self._measure_replica, photos, layouts)
 
-    def _measure_replica(self, photos, layouts):
+    def _measure_replica(self, photos: Photos, layouts: ClassIds) -> Tensor:
         _, terms = mean_of_replicas(*self._compute_loss(photos, layouts))
         self._measure(terms, tf.reduce_all(tf.math.is_finite(terms)))
         return terms
 
-    def _on_replicas(self, function, *arguments):
+    def _on_replicas(self, function: Callable[..., Any], *arguments: PerReplica) -> Any:
         """Run a function on all replicas, and return the first one's results."""
         results = self._strategy.run(function, arguments)
         return tf.nest.map_structure(lambda result: self._strategy.experimental_local_results(result)[0], results)
 
-    def _measure(self, terms, finite) -> None:
+    def _measure(self, terms: Tensor, finite: Tensor) -> None:
         unweighted = tf.math.divide_no_nan(terms, self.loss_weights.value)
         self._measured.assign_add(tf.where(finite, unweighted, tf.zeros_like(unweighted)))
         self._measured_steps.assign_add(tf.cast(finite, "int64"))
 
-    def _compute_loss(self, photos, layouts):
+    def _compute_loss(self, photos: Photos, layouts: ClassIds) -> tuple[Tensor, Tensor]:
         layouts = ops.one_hot(layouts, self.num_classes)
         images = self._synthesize(layouts)  # [B, k, H, W, 3]
         with tf.control_dependencies([images]):  # or the photograph's taps would be computed early, and kept

@@ -234,7 +234,7 @@ class TrainingRun:
         texts = [f"loss {train_loss:.3f}"] if train_loss is not None else []
         if self.validation:
             try:
-                terms = self._validate()
+                terms = self._validate(self.validation)
             except PreemptedError:
                 self._epoch_unseen = True
                 return
@@ -251,14 +251,14 @@ class TrainingRun:
         """What the model is called before its first step."""
         return "untrained model" if self.settings.init_from is None else "model to start from"
 
-    def _validate(self) -> np.ndarray:
+    def _validate(self, validation: Validation) -> np.ndarray:
         """Each tap's part of the loss on validation pairs, logged.
 
         Raises:
             PreemptedError: SIGTERM came.
             DivergedError: The loss is no number.
         """
-        terms = self.validation.measure(self._request)
+        terms = validation.measure(self._request)
         if not np.isfinite(terms).all():
             raise self._diverged(f"the validation loss became {terms.sum()} at step {self.step}")
         self._log("validation", terms)
