@@ -23,8 +23,24 @@ def load_generator(path: str | Path, precision: Precision | None = None) -> tupl
         path: `runs/NAME`, `generator.weights.h5` or `result_256p/model.ckpt`.
         precision: That the generator computes in; Keras' current policy if not given.
 
+    Returns:
+        The generator, and the description of its model.
+
     Raises:
-        UserError: There is none, or it is damaged.
+        UserError: There is no trained model, or its files are damaged.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from crn_tf import CITYSCAPES, ModelDescription, load_generator, save_weights
+        >>> small = ModelDescription(height=16, base_grid=(4, 8), num_images=2, width=0.01, classes=CITYSCAPES)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_weights(Path(folder) / "small.weights.h5", small.build(), small)
+        ...     generator, description = load_generator(Path(folder) / "small.weights.h5")
+        >>> description.image_size, description.num_images, len(description.classes.names)
+        ((16, 32), 2, 19)
+        >>> generator.output_shape
+        (None, 2, 16, 32, 3)
     """
     if precision:
         with computing_in(precision):
@@ -77,6 +93,17 @@ def take_over_weights(generator: keras.Model, path: str | Path) -> tuple[list[in
 
     Raises:
         UserError: The trained model cannot be read, or has other classes or another width.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from crn_tf import CITYSCAPES, ModelDescription, build_generator, save_weights, take_over_weights
+        >>> small = ModelDescription(height=8, base_grid=(4, 8), num_images=1, width=0.01, classes=CITYSCAPES)
+        >>> taller = build_generator(height=16, width=0.01)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_weights(Path(folder) / "small.weights.h5", small.build(), small)
+        ...     take_over_weights(taller, Path(folder) / "small.weights.h5")
+        ([4, 8], [16])
     """
     source = {variable.path: variable for variable in load_generator(path)[0].variables}
     fitting = []

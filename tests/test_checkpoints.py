@@ -136,7 +136,7 @@ def test_a_checkpoint_tells_its_version_and_one_from_before_is_read(run, generat
     assert version.read_text() == f"{crn_tf.__version__}\n"
     version.unlink()
     other = randomized(DESCRIPTION.build())
-    assert run.restore(named(other)) == 3
+    assert restore_checkpoint(run, named(other)) == 3
     assert_same_weights(other, generator)
 
 

@@ -90,7 +90,7 @@ def test_a_full_disk_leaves_the_weights_and_images_before(tmp_path):
 def test_logs_that_cannot_be_written_are_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"^cannot write .*/file/logs: Not a directory$"):
-        RunLogs(tmp_path / "file/logs")
+        RunLogs(tmp_path / "file/logs").write_scalars("train", {"loss": 1.0}, 1)
 
 
 @pytest.fixture
