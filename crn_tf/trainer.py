@@ -39,7 +39,8 @@ def build_trainer(settings: TrainSettings, description: ModelDescription, replic
     """
     perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
     generator = description.build()
-    recompute, why = choose_recomputation(settings.remat, generator, perceiver, settings.batch // replicas)
+    batch = settings.batch // replicas
+    recompute, why = choose_recomputation(settings.remat, generator, perceiver, batch, settings.precision)
     weights = find_loss_weights(settings.loss_weights)
     trainer = Trainer(generator, perceiver, settings.loss, weights, settings.lr, settings.trained_heights, recompute)
     return trainer, why
