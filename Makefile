@@ -1,5 +1,6 @@
 # make demo    train a small model on toy scenes and synthesize with it: no files needed, about five minutes
-# make test    lint and test
+# make test    lint and test, a file of tests on each core
+# make lint    style, types, and which part imports which
 # make parity  compare the normalization with tensorflow-addons, in a second virtual environment
 # make clean   remove the virtual environment and what the demo made
 
@@ -8,7 +9,7 @@ VENV ?= .venv
 TFA_PYTHON ?= python3.11
 TFA_VENV ?= .venv-tfa
 TFA_GOLDEN := tests/golden/tfa_group_normalization.npz
-PYTEST_FLAGS ?=
+PYTEST_FLAGS ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 .PHONY: demo test lint parity install install-dev clean
 
@@ -20,10 +21,14 @@ demo: $(VENV)/installed
 	@echo 'What the model makes of new layouts: results/demo/contact_sheet.png'
 
 test: lint
+	@echo 'tests: six to twelve minutes on two cores; those marked slow, half an hour more, only with PYTEST_FLAGS=--slow'
 	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS)
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
 # Three fresh random inputs, and the golden file's own, whose results are computed and written again.
 parity: $(VENV)/installed $(TFA_VENV)/installed

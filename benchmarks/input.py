@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.measuring import training_tflop
 from crn_tf.errors import UsageError, run_command
 from crn_tf.files import write_text
+from crn_tf.flags import TrainFlags
 from crn_tf.images import Fit
 from crn_tf.quiet import start_tensorflow
-from crn_tf.settings import TrainSettings
 
 WANTED = 10  # times as fast as the assumed GPU: then no training there waits for its input
 
@@ -65,7 +65,7 @@ class InputBenchmark:
 def main() -> None:
     """Measure in turn, print a table."""
     options = tyro.cli(InputBenchmark)
-    settings = TrainSettings(
+    settings = TrainFlags.of(
         res=options.res, size=options.size, data=options.data, dataset=None if options.data else "toy",
         images=options.images, vgg_weights="random", batch=options.batch, width=options.width, fit=options.fit,
     ).resolved()  # fmt: skip
@@ -73,13 +73,13 @@ def main() -> None:
         if not getattr(options, name) > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, not {getattr(options, name)}")
     start_tensorflow(one_at_a_time=True)
-    from crn_tf.datasets import find_kind, open_data_set
+    from crn_tf.datasets import open_data_set
     from crn_tf.decoded_cache import DecodedCache
     from crn_tf.pipeline import InputPipeline
     from crn_tf.trainer import build_trainer, describe_model
 
-    size = settings.image_size
-    data = open_data_set(settings.data, settings.dataset or find_kind(settings.data), "train", size[0])
+    size = settings.size
+    data = open_data_set(settings.data, settings.dataset, "train", size[0])
     with tempfile.TemporaryDirectory() as folder:
         cached = DecodedCache(data, size, settings.fit, Path(folder))
         endless = sys.maxsize // settings.batch // 2
@@ -98,7 +98,12 @@ def main() -> None:
                 skip = 0 if name == "training step" else 4 + os.cpu_count()
                 rates[name].append(settings.batch * steps_per_second(source, options.seconds / options.rounds, skip))
 
-    result = {"size": settings.size, "batch": settings.batch, "width": settings.width, "images": settings.images}
+    result = {
+        "size": settings.kept()["size"],
+        "batch": settings.batch,
+        "width": settings.width,
+        "images": settings.images,
+    }
     result["pairs_per_second"] = {name: statistics.median(values) for name, values in rates.items()}
     result["spread"] = {name: [min(values), max(values)] for name, values in rates.items()}
     result |= {"tflop_per_pair": tflop, "assumed_gpu_tflops": options.gpu_tflops, "cpu_cores": os.cpu_count()}

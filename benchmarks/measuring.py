@@ -21,12 +21,14 @@ from typing import Literal
 
 import numpy as np
 
+from crn_tf.command_line import Switch
 from crn_tf.errors import UsageError, UserError
 from crn_tf.files import write_text
+from crn_tf.flags import TrainFlags
 from crn_tf.layouts import CITYSCAPES
 from crn_tf.precision import PRECISION_POLICIES, Precision
 from crn_tf.quiet import start_tensorflow
-from crn_tf.settings import Switch, TrainSettings
+from crn_tf.settings import TrainSettings
 
 WORKER = "--worker"  # first argument of a worker; the second is its task as JSON
 HOW_TO_MEASURE = ("steps", "compare", "rounds", "json")  # flags that are no settings of the model
@@ -79,7 +81,8 @@ class Benchmark:
         for values in itertools.product(*choices.values()):
             given = {name: value for name, value in zip(choices, values, strict=True) if value is not None}
             # Speed does not depend on the values of weights.
-            variants.append(TrainSettings(**given, vgg_weights="random", loss_weights="release-256p").resolved())
+            fixed = {"dataset": "toy", "vgg_weights": "random", "loss_weights": "release-256p"}
+            variants.append(TrainFlags.of(**given, **fixed).resolved())
         if self.compare and len(variants) == 1:
             raise UsageError(
                 "--compare needs several variants: give several values, such as --precision float32 bfloat16"
@@ -115,7 +118,7 @@ def run_benchmark(program: str, benchmark: Benchmark) -> None:
             seconds = statistics.median(measurements[-1]["seconds"])
             print(f"measured {label}: {seconds:.3f} s".replace(" :", ":"), file=sys.stderr)
     results = [
-        {name: getattr(settings, name) for name in names}
+        {name: settings.kept()[name] for name in names}
         | {"steps": benchmark.steps, "rounds": len(measurements)}
         | summarize(measurements)
         for settings, measurements in zip(variants, measured, strict=True)
@@ -148,7 +151,8 @@ def _chosen(result: dict) -> str:
 
 
 def _label(settings: TrainSettings, names: list[str]) -> str:
-    return ", ".join(str(settings.size) if name == "size" else f"{name} {getattr(settings, name)}" for name in names)
+    kept = settings.kept()
+    return ", ".join(kept[name] if name == "size" else f"{name} {kept[name]}" for name in names)
 
 
 def run_worker(program: str, settings: TrainSettings, steps: int) -> dict:
@@ -160,7 +164,7 @@ def run_worker(program: str, settings: TrainSettings, steps: int) -> dict:
     Raises:
         UserError: The process died.
     """
-    task = json.dumps({"settings": json.loads(settings.to_json()), "steps": steps})
+    task = json.dumps({"settings": settings.kept(), "steps": steps})
     result = subprocess.run([sys.executable, program, WORKER, task], capture_output=True, text=True)
     if result.returncode == 0:
         return json.loads(result.stdout.splitlines()[-1])
@@ -183,7 +187,7 @@ def work(prepare: Callable[[TrainSettings], tuple[Callable[[], object], float, d
         UserError: Memory ran out.
     """
     task = json.loads(sys.argv[2])
-    settings = TrainSettings(**task["settings"])
+    settings = TrainSettings.from_json(json.dumps(task["settings"]))
     start_tensorflow(one_at_a_time=True)
     import keras
     import tensorflow as tf
@@ -325,7 +329,7 @@ def training_tflop(generator, perceiver) -> float:
 
 def random_layouts(settings: TrainSettings) -> np.ndarray:
     """Blocks of 16 pixels of Cityscapes' classes, uint8 [B, H, W]."""
-    height, width = settings.image_size
+    height, width = settings.size
     random = np.random.default_rng(settings.seed)
     blocks = random.integers(0, CITYSCAPES.num_classes, (settings.batch, -(-height // 16), -(-width // 16)), np.uint8)
     return blocks.repeat(16, 1).repeat(16, 2)[:, :height, :width]
@@ -333,5 +337,5 @@ def random_layouts(settings: TrainSettings) -> np.ndarray:
 
 def random_photos(settings: TrainSettings) -> np.ndarray:
     """Noise, uint8 [B, H, W, 3]."""
-    shape = (settings.batch, *settings.image_size, 3)
+    shape = (settings.batch, *settings.size, 3)
     return np.random.default_rng(settings.seed).integers(0, 256, shape, np.uint8)

@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.measuring import training_tflop
 from crn_tf.errors import UsageError, run_command
+from crn_tf.flags import TrainFlags
 from crn_tf.layouts import CITYSCAPES
 from crn_tf.quiet import start_tensorflow
-from crn_tf.settings import TrainSettings
 
 # Bytes a second, in each direction, between a device and the next one in the ring.
 LINKS = {"NVLink, 450 GB/s": 450e9, "Ethernet, 100 Gbit/s": 100e9 / 8, "Ethernet, 10 Gbit/s": 10e9 / 8}
@@ -67,7 +67,7 @@ def main() -> None:
         f"{options.link_share:.0%} of their nominal rate"
     )
     for height in (256, 512, 1024):
-        settings = TrainSettings(res=height, vgg_weights="random").resolved()
+        settings = TrainFlags.of(res=height, dataset="toy", vgg_weights="random").resolved()
         generator = build_generator(height, CITYSCAPES.num_classes, settings.images)
         gradient_bytes = 4 * generator.count_params()  # float32
         tflop = batch * training_tflop(generator, perceiver)

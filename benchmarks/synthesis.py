@@ -40,7 +40,7 @@ def prepare(settings: TrainSettings) -> tuple[Callable[[], object], float, dict]
     from crn_tf import Synthesizer, build_generator
 
     generator = build_generator(
-        settings.image_size[0], CITYSCAPES.num_classes, settings.images, settings.width, settings.grid
+        settings.size[0], CITYSCAPES.num_classes, settings.images, settings.width, settings.base_grid
     )
     synthesizer = Synthesizer(generator)
     layouts = measuring.random_layouts(settings)

@@ -27,8 +27,6 @@ shift
 # One address for each node, in the same order for everyone.
 addresses=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed "s/.*/\"&:$PORT\"/" | paste -sd,)
 export ADDRESSES=$addresses
-resume=()
-[ -e "$run/settings.json" ] && resume=(--resume)
 
 # A worker that fails for good (1 a file or the disk, 2 the arguments) leaves this behind: the others then end with 75.
 export FAILED=$PWD/crn-$SLURM_JOB_ID.failed
@@ -39,11 +37,11 @@ rm -f "$FAILED"
 srun --kill-on-bad-exit=0 --wait=60 bash -c '
     trap : TERM
     export TF_CONFIG="{\"cluster\": {\"worker\": [$ADDRESSES]}, \"task\": {\"type\": \"worker\", \"index\": $SLURM_NODEID}}"
-    .venv/bin/python train.py --strategy multi-worker "$@"
+    .venv/bin/python train.py --strategy multi-worker --resume-or-start "$@"
     code=$?
     case $code in 1|2) echo "worker $SLURM_NODEID failed with $code" > "$FAILED" ;; esac
     exit $code
-' worker ${resume[@]+"${resume[@]}"} --out "$run" "$@"
+' worker --out "$run" "$@"
 code=$?
 
 # srun returns the highest exit code: of a worker that was killed, 128 and its signal's number (130 is

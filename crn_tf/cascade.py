@@ -45,7 +45,7 @@ def parse_pair(text: str, option: str) -> tuple[int, int]:
     """Two positive numbers such as 192x256.
 
     Raises:
-        UsageError: The text is something else.
+        UsageError: The text is not two positive numbers with an x between them.
     """
     match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
     if not match:

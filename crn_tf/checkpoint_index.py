@@ -32,7 +32,7 @@ def check_index(prefix: Path, shown: Path) -> None:
         shown: What messages call the checkpoint.
 
     Raises:
-        UserError: The index cannot be read, or claims what cannot be.
+        UserError: The index is missing, cannot be read, or claims what cannot be.
     """
     path = prefix.with_name(prefix.name + ".index")
     data = prefix.with_name(prefix.name + ".data-00000-of-00001")
@@ -53,8 +53,12 @@ def check_index(prefix: Path, shown: Path) -> None:
 def _check(content: bytes, stored: int | None) -> None:
     """Check a whole index.
 
+    Args:
+        content: The index' bytes.
+        stored: Bytes of the data file; None if it is missing.
+
     Raises:
-        ValueError, TypeError, IndexError, struct.error, DecodeError: By what is wrong with it.
+        ValueError, TypeError, IndexError, struct.error, DecodeError: The index is wrong; the kind follows from how.
     """
     if not _FOOTER <= len(content) <= _LARGEST:
         raise ValueError(f"it has {len(content):,} bytes")

@@ -19,7 +19,6 @@ from crn_tf.errors import UserError, one_line
 from crn_tf.files import reserve, why_not_written, written_aside
 from crn_tf.model_description import ModelDescription
 
-WEIGHTS_NAME = "generator.weights.h5"
 DESCRIPTION_ATTRIBUTE = "crn_model"  # of a weights file: the description as JSON
 VERSION_ATTRIBUTE = "crn_tf_version"  # of a weights file: the version that wrote it; files before 0.2.0 lack it
 VERSION_SUFFIX = ".version"  # of a text file beside a checkpoint's others that tells the same

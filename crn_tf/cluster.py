@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from crn_tf.errors import RESTART, UserError
 from crn_tf.files import parse_json
@@ -53,7 +54,7 @@ class Cluster:
         """Read TF_CONFIG; None if it is not set, or names no cluster.
 
         Raises:
-            UserError: It cannot be understood.
+            UserError: TF_CONFIG cannot be understood.
         """
         text = environment.get("TF_CONFIG", "").strip()
         if not text:
@@ -70,7 +71,12 @@ class Cluster:
             raise UserError(f"cannot use TF_CONFIG: {found}; {_EXPECTED}") from error
 
     @classmethod
-    def _from_config(cls, config: dict) -> "Cluster":
+    def _from_config(cls, config: dict[str, Any]) -> "Cluster":
+        """The cluster that a configuration describes.
+
+        Raises:
+            ValueError, KeyError, TypeError, AttributeError: The configuration is wrong; the kind follows from how.
+        """
         jobs, task = config["cluster"], config["task"]
         others = sorted(set(jobs) - {"chief", "worker"})
         if others:
@@ -163,7 +169,7 @@ def wait_for_others(
         tell_interval: Seconds between two lines that say who is missing.
 
     Raises:
-        NotThereError: One stayed away. Exit code `RESTART`.
+        NotThereError: Another worker stayed away. Exit code `RESTART`.
         UserError: This worker's own address cannot be used.
     """
     missing = dict(cluster.others)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
-import numpy as np
 from tqdm import tqdm
 
 from crn_tf import scenes
 from crn_tf.errors import UsageError, UserError, unprintable
 from crn_tf.images import SUFFIXES, Fit, Size, image_size, read_photo
 from crn_tf.layouts import CITYSCAPES, ClassTable, LayoutReader, read_class_table
+from crn_tf.tensors import Layout, Pixels
 
 Kind = Literal["cityscapes", "release", "folder", "toy"]
 EXPECTED_FORMS = """\
@@ -33,14 +33,26 @@ class DataSet(Protocol):
     def name(self, index: int) -> str:
         """A file name's stem, unique in the data set."""
 
-    def load(self, index: int, size: Size, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
-        """-> photograph uint8 [H, W, 3], layout uint8 [H, W]"""
+    def load(self, index: int, size: Size, fit: Fit) -> tuple[Pixels, Layout]:
+        """Read a pair at a size: photograph uint8 [H, W, 3], layout uint8 [H, W].
 
-    def load_layout(self, index: int, size: Size, fit: Fit) -> np.ndarray:
-        """-> layout uint8 [H, W]"""
+        Raises:
+            UserError: One of the pair's files is missing, damaged, or not what it should be.
+        """
+
+    def load_layout(self, index: int, size: Size, fit: Fit) -> Layout:
+        """Read a layout at a size: uint8 [H, W].
+
+        Raises:
+            UserError: The file is missing, damaged, or has ids that are no class.
+        """
 
     def layout_size(self, index: int) -> Size | None:
-        """Height and width of a layout as it is kept; None if it comes in any size."""
+        """Height and width of a layout as it is kept; None if it comes in any size.
+
+        Raises:
+            UserError: The file is missing or damaged.
+        """
 
     def warning(self) -> str | None:
         """One line about odd things found in what was read so far, or None."""
@@ -58,7 +70,8 @@ class Pair:
 class FileDataSet:
     """A data set of files. Reading checks each pair; `check_sizes` checks all of them from their headers."""
 
-    def __init__(self, pairs: Sequence[Pair], classes: ClassTable):
+    def __init__(self, pairs: Sequence[Pair], classes: ClassTable) -> None:
+        """Take over pairs of files that write classes as the table says."""
         self.pairs, self.classes = pairs, classes
         self._reader = LayoutReader(classes)
 
@@ -68,10 +81,13 @@ class FileDataSet:
     def name(self, index: int) -> str:
         return self.pairs[index].name
 
-    def load(self, index: int, size: Size, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
-        return read_photo(self.pairs[index].photo, size, fit), self.load_layout(index, size, fit)
+    def load(self, index: int, size: Size, fit: Fit) -> tuple[Pixels, Layout]:
+        pair = self.pairs[index]
+        if pair.photo is None:
+            raise UserError(_incomplete(pair.layout, "layout", "photograph", 1))
+        return read_photo(pair.photo, size, fit), self.load_layout(index, size, fit)
 
-    def load_layout(self, index: int, size: Size, fit: Fit) -> np.ndarray:
+    def load_layout(self, index: int, size: Size, fit: Fit) -> Layout:
         return self._reader.read(self.pairs[index].layout, size, fit)
 
     def layout_size(self, index: int) -> Size:
@@ -81,15 +97,17 @@ class FileDataSet:
         return self._reader.warning()
 
     def check_sizes(self, skip_unreadable: bool = False) -> None:
-        """Compare each photograph's size with its layout's, from the headers.
+        """Compare each photograph's size with its layout's, from the headers. Layouts alone have nothing to agree with.
 
         Args:
             skip_unreadable: Leave out pairs of which one cannot be read.
 
         Raises:
-            UserError: They disagree, or one cannot be read.
+            UserError: The two sizes of a pair differ, or one of its files cannot be read.
         """
         for pair in tqdm(self.pairs, desc="checking sizes", unit="pair", leave=False, delay=2, disable=None):
+            if pair.photo is None:
+                continue
             try:
                 photo, layout = image_size(pair.photo), image_size(pair.layout)
             except UserError:
@@ -106,7 +124,7 @@ class FileDataSet:
         """Changes when the files do: names a cache of decoded pairs."""
         digest = hashlib.sha256(repr(self.classes).encode())
         for pair in self.pairs:
-            for path in (pair.photo, pair.layout):
+            for path in filter(None, (pair.photo, pair.layout)):
                 digest.update(os.path.realpath(path).encode())
                 with suppress(OSError):  # it is not there: reading it will say so
                     status = path.stat()
@@ -120,7 +138,8 @@ class ToyDataSet:
     SIZES: ClassVar = {"train": 160, "val": 24}
     classes = ClassTable(scenes.NAMES, scenes.PALETTE, tuple(range(len(scenes.NAMES))), (scenes.VOID,))
 
-    def __init__(self, split: str):
+    def __init__(self, split: str) -> None:
+        """Begin the split "train" or "val"."""
         self.split = split
         self._first_seed = 0 if split == "train" else 1_000_000
 
@@ -130,10 +149,10 @@ class ToyDataSet:
     def name(self, index: int) -> str:
         return f"toy_{self.split}_{index:04d}"
 
-    def load(self, index: int, size: Size, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    def load(self, index: int, size: Size, fit: Fit) -> tuple[Pixels, Layout]:
         return scenes.draw_scene(self._first_seed + index, *size)
 
-    def load_layout(self, index: int, size: Size, fit: Fit) -> np.ndarray:
+    def load_layout(self, index: int, size: Size, fit: Fit) -> Layout:
         return self.load(index, size, fit)[1]
 
     def layout_size(self, index: int) -> None:
@@ -150,7 +169,8 @@ class ToyDataSet:
 class EvenSample:
     """Some pairs of a data set, evenly spaced: neighbouring video frames look alike."""
 
-    def __init__(self, data: DataSet, count: int):
+    def __init__(self, data: DataSet, count: int) -> None:
+        """Choose `count` pairs of a data set; all of them if it has fewer."""
         self._data, self.classes = data, data.classes
         count = min(count, len(data))
         self._indices = [i * len(data) // count for i in range(count)]
@@ -161,10 +181,10 @@ class EvenSample:
     def name(self, index: int) -> str:
         return self._data.name(self._indices[index])
 
-    def load(self, index: int, size: Size, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    def load(self, index: int, size: Size, fit: Fit) -> tuple[Pixels, Layout]:
         return self._data.load(self._indices[index], size, fit)
 
-    def load_layout(self, index: int, size: Size, fit: Fit) -> np.ndarray:
+    def load_layout(self, index: int, size: Size, fit: Fit) -> Layout:
         return self._data.load_layout(self._indices[index], size, fit)
 
     def layout_size(self, index: int) -> Size | None:
@@ -187,6 +207,7 @@ def open_data_set(
         need_photos: False accepts layouts without photographs.
 
     Raises:
+        UsageError: A folder was given for the toy data set, or none for another kind.
         UserError: The folder is missing or empty, has no such split, or pairs are incomplete.
     """
     if kind == "toy":
@@ -195,8 +216,7 @@ def open_data_set(
         if split not in ToyDataSet.SIZES:
             raise UserError(f"the toy data set has the splits train and val, not {split!r}")
         return ToyDataSet(split)
-    if root is None:
-        raise UsageError(f"the {kind or 'training'} data needs its folder: --data FOLDER")
+    root = _folder(root, kind)
     _named_well([root])
     if not root.is_dir():
         raise UserError(f"no folder {root}")
@@ -216,7 +236,7 @@ def find_kind(root: Path) -> Kind:
     """Tell from a folder's shape which kind of data set it is.
 
     Raises:
-        UserError: It is missing or of no known shape.
+        UserError: The folder is missing or of no known shape.
     """
     if not root.is_dir():
         raise UserError(f"no folder {root}")
@@ -230,9 +250,19 @@ def find_kind(root: Path) -> Kind:
 
 
 def splits(root: Path | None, kind: Kind) -> list[str]:
-    """The splits a data set has, by name."""
+    """The splits a data set has, by name.
+
+    Args:
+        root: Its folder; None for the toy data set.
+        kind: How its files lie.
+
+    Raises:
+        UsageError: The folder is None for another kind.
+        UserError: The name of a split cannot be shown in one line.
+    """
     if kind == "toy":
         return list(ToyDataSet.SIZES)
+    root = _folder(root, kind)
     if kind == "release":
         numbers = {path.stem for folder in root.glob("Label*Full") for path in _pictures(folder)}
         return sorted({_release_split(number) for number in numbers if number.isdigit()})
@@ -240,11 +270,22 @@ def splits(root: Path | None, kind: Kind) -> list[str]:
     return [path.name for path in _named_well(folder.glob("*")) if path.is_dir()]
 
 
+def _folder(root: Path | None, kind: Kind | None) -> Path:
+    """The folder of a data set that is not built in.
+
+    Raises:
+        UsageError: No folder was given.
+    """
+    if root is None:
+        raise UsageError(f"the {kind or 'training'} data needs its folder: --data FOLDER")
+    return root
+
+
 def layout_files(paths: Iterable[Path]) -> list[Path]:
     """Layout files named one by one or by their folders, in order.
 
     Raises:
-        UserError: A path is missing, or a folder has no pictures in it.
+        UserError: A path is missing, a folder has no pictures in it, or a name cannot be shown in one line.
     """
     files: list[Path] = []
     for path in paths:
@@ -264,6 +305,9 @@ def loose_layouts(files: Sequence[Path], classes: ClassTable) -> FileDataSet:
     """A data set of layout files without photographs, named after the files.
 
     Files of the same name get their folder's name before it.
+
+    Raises:
+        UserError: Two files are named alike even so.
     """
     stems = [path.stem for path in files]
     names = [f.stem if stems.count(f.stem) == 1 else f"{f.parent.name}_{f.stem}" for f in files]
@@ -336,7 +380,7 @@ def _pair(layouts: list[Path], photos: list[Path], key: Callable[[Path], str], n
     """Match layouts and photographs by `key`.
 
     Raises:
-        UserError: One is without the other, or two have the same key.
+        UserError: A photograph or a layout has no counterpart, or two files have the same key.
     """
     by_key = {key(path): path for path in photos}
     layout_of = {key(path): path for path in layouts}

@@ -3,7 +3,7 @@
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import keras
@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from crn_tf.cluster import Cluster, Watchdog, wait_for_others
 from crn_tf.errors import UsageError, UserError, one_line
+from crn_tf.replicas import sum_over_workers
 
 LOGICAL_CPUS = "CRN_LOGICAL_CPUS"  # environment variable: into how many devices to divide the CPU, to try things out
 LOST_WITHIN = 10.0  # seconds for the watchdog to find out who is missing
@@ -40,7 +41,6 @@ class Distribution:
         """Wrap a strategy; one device if None."""
         self.strategy = strategy or tf.distribute.get_strategy()
         self.cluster = cluster
-        self._watchdog: Watchdog | None = None
 
     @classmethod
     def start(cls, name: str, cluster: Cluster | None, batch: int) -> "Distribution":
@@ -53,6 +53,7 @@ class Distribution:
 
         Raises:
             UserError: There is only one device, or the cluster cannot be joined.
+            ValueError: Several workers are asked for, and there is no cluster.
         """
         devices = _find_devices()
         if name == "auto":
@@ -61,16 +62,9 @@ class Distribution:
                 devices = _those_that_can_share(batch, devices)
             name = "multi-worker" if several else "mirrored" if len(devices) > 1 else "single"
         if name == "multi-worker":
-            if len(cluster.addresses) > 1:
-                names = ", ".join(cluster.others.values())
-                print(f"worker {cluster.index} of {len(cluster.addresses)}; waiting for {names}", file=sys.stderr)
-            wait_for_others(cluster)
-            try:
-                strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=_communication())
-                return cls(strategy, cluster)
-            except tf.errors.OpError as error:
-                address = cluster.addresses[cluster.index]
-                raise UserError(f"worker {cluster.index} cannot join at {address}: {one_line(error)}") from error
+            if cluster is None:
+                raise ValueError("several workers need a cluster: see find_cluster")
+            return cls(_join(cluster), cluster)
         if name == "mirrored":
             if len(devices) < 2:
                 raise UserError(
@@ -99,7 +93,7 @@ class Distribution:
         """Check that a global batch can be shared equally.
 
         Raises:
-            UsageError: It cannot.
+            UsageError: The batch is no multiple of the devices.
         """
         if batch % self.replicas:
             raise UsageError(
@@ -107,17 +101,19 @@ class Distribution:
                 f"{_next_shareable(batch, self.replicas)} (it is the batch of all together)"
             )
 
+    def sums(self, *values: float) -> list[float]:
+        """Each value's sum over all workers. All have to ask at the same time; the answer is the same."""
+        if self.shard[1] == 1:
+            return list(values)
+        return list(map(float, self._sum(tf.constant(values, "float64"))))
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set at any worker. All have to ask at the same time; the answer is the same."""
-        if self.shard[1] == 1:
-            return flag
-        return bool(self._sum(tf.constant([float(flag)]))[0] > 0)
+        return self.sums(float(flag))[0] > 0
 
     def total(self, count: int) -> int:
         """The sum of all workers' counts. All have to ask at the same time; the answer is the same."""
-        if self.shard[1] == 1:
-            return count
-        return int(self._sum(tf.constant([count], "float64"))[0])
+        return round(self.sums(count)[0])
 
     def check_agreement(self, values: Mapping[str, str]) -> None:
         """Check that all workers were started alike, or they would wait for each other for ever. All have to ask at the
@@ -164,98 +160,46 @@ class Distribution:
 
         If one dies, this process ends with the exit code `RESTART`, whatever it is doing.
         """
-        if self.shard[1] == 1:
+        if self.cluster is None or self.shard[1] == 1:
             yield
             return
-        self._watchdog = Watchdog(self.cluster)
+        watchdog = Watchdog(self.cluster)
         try:
             self.any(False)  # all are there
-            self._watchdog.start()
+            watchdog.start()
             yield
             self.any(False)  # nobody goes while another still needs something
         except (*_LOST, *_PERHAPS_LOST) as error:
-            if not self._watchdog.is_alive():
-                self._watchdog.start()
-            self._watchdog.hurry()  # it finds out who is missing
-            self._watchdog.join(LOST_WITHIN)
+            if not watchdog.is_alive():
+                watchdog.start()
+            watchdog.hurry()  # it finds out who is missing
+            watchdog.join(LOST_WITHIN)
             if not isinstance(error, _LOST):  # all answer
                 raise
-            self._watchdog.leave(f"another worker stopped answering ({one_line(error)})")
+            watchdog.leave(f"another worker stopped answering ({one_line(error)})")
         finally:
-            self._watchdog.stop()
+            watchdog.stop()
 
     def _sum(self, vector: tf.Tensor) -> tf.Tensor:
         """Sum of a vector over workers."""
-        return _sum_over_workers(self.strategy, vector)
+        return sum_over_workers(self.strategy, vector)
 
 
-@tf.function(reduce_retracing=True)
-def _sum_over_workers(strategy, vector):
-    def on_replica(vector):
-        context = tf.distribute.get_replica_context()
-        # A worker's first device speaks for it.
-        first = context.replica_id_in_sync_group % local_replicas(strategy) == 0
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, vector, tf.zeros_like(vector)))
+def _join(cluster: Cluster) -> tf.distribute.Strategy:
+    """Wait until all workers of a cluster are there, and make their strategy.
 
-    return strategy.experimental_local_results(strategy.run(on_replica, (vector,)))[0]
-
-
-def split(strategy: tf.distribute.Strategy, *tensors: tf.Tensor) -> tuple:
-    """Share this worker's part of a batch equally among its devices.
-
-    Args:
-        strategy: The strategy.
-        tensors: [B, ...] each.
-
-    Returns:
-        For each tensor what `strategy.run` gives to the replicas, in their order.
+    Raises:
+        UserError: The cluster cannot be joined.
     """
-    if strategy.num_replicas_in_sync == 1:
-        return tensors
-    parts = local_replicas(strategy)
-    shares = [tf.split(tensor, parts) for tensor in tensors]
-    return tuple(
-        strategy.experimental_distribute_values_from_function(
-            lambda context, share=share: share[context.replica_id_in_sync_group % parts]
-        )
-        for share in shares
-    )
-
-
-def mean_of_replicas(*tensors: tf.Tensor) -> list[tf.Tensor]:
-    """Means over all replicas; to be called by each of them."""
-    context = tf.distribute.get_replica_context()
-    return context.all_reduce(tf.distribute.ReduceOp.MEAN, list(tensors))
-
-
-def on_every_replica(flag: tf.Tensor) -> tf.Tensor:
-    """Whether a flag is set on all replicas; to be called by each of them."""
-    return mean_of_replicas(tf.cast(flag, "float32"))[0] > 1 - 1e-6
-
-
-def run_if(condition: tf.Tensor, function: Callable, *arguments) -> None:
-    """Run a function on all replicas, such as an optimizer's `apply`, or on none; to be called by each of them.
-
-    `tf.cond` around such a function works with one replica only: what replicas do together has to be outside.
-
-    Args:
-        condition: The same on all replicas; see `on_every_replica`.
-        function: Returns nothing.
-        arguments: Of the function.
-    """
-
-    def together(strategy, condition, *arguments):
-        def on_replicas():
-            strategy.extended.call_for_each_replica(function, args=arguments)
-
-        tf.cond(strategy.experimental_local_results(condition)[0], on_replicas, lambda: None)
-
-    tf.distribute.get_replica_context().merge_call(together, args=(condition, *arguments))
-
-
-def local_replicas(strategy: tf.distribute.Strategy) -> int:
-    """Devices of this worker."""
-    return len(strategy.extended.worker_devices)
+    if len(cluster.addresses) > 1:
+        names = ", ".join(cluster.others.values())
+        print(f"worker {cluster.index} of {len(cluster.addresses)}; waiting for {names}", file=sys.stderr)
+    wait_for_others(cluster)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=_communication())
+    except tf.errors.OpError as error:
+        address = cluster.addresses[cluster.index]
+        raise UserError(f"worker {cluster.index} cannot join at {address}: {one_line(error)}") from error
 
 
 def _communication() -> tf.distribute.experimental.CommunicationOptions:
@@ -293,3 +237,11 @@ def _find_devices() -> list[str]:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(parts))
     return [f"CPU:{number}" for number in range(int(parts))]
+
+
+def device_names() -> list[str]:
+    """What computes here, in words: each GPU's name, or the CPU's cores."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    return [f"{os.cpu_count()} CPU cores"]

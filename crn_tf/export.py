@@ -7,15 +7,17 @@ Writes DIR/1, DIR/2, ...: a SavedModel with four signatures, warm-up requests an
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tyro
+from numpy.typing import NDArray
 from PIL import Image
 
+from crn_tf.command_line import Switch
 from crn_tf.datasets import layout_files
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import lock, remove_unfinished, why_not_written, written_aside
@@ -23,7 +25,7 @@ from crn_tf.images import ImageFormat
 from crn_tf.layouts import LayoutReader
 from crn_tf.precision import Precision
 from crn_tf.quiet import start_tensorflow
-from crn_tf.settings import Switch
+from crn_tf.tensors import Layout, Pixels, Tensor
 
 if TYPE_CHECKING:
     import keras
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from crn_tf.model_description import ModelDescription
     from crn_tf.serving_model import ServingModel
 
+Signatures = Mapping[str, Callable[..., Mapping[str, Tensor]]]  # a SavedModel's functions, by their names
 DEFAULT_FOLDER = Path("exported/crn")
 ONNX_FILE = "crn.onnx"
 _PATCHWORKS = 2  # layouts to measure on, if none are given
@@ -131,10 +134,10 @@ def _export(settings: ExportSettings, files: list[Path]) -> Path:
 def _write_version(
     folder: Path,
     model: "ServingModel",
-    signatures: dict,
+    signatures: Signatures,
     card: str,
     description: "ModelDescription",
-    layouts: np.ndarray,
+    layouts: Layout,
 ) -> bool:
     """Write the SavedModel, its card and its warm-up requests. Returns whether there are warm-up requests."""
     import tensorflow as tf
@@ -158,7 +161,7 @@ def next_version(folder: Path) -> Path:
     return folder / str(max(versions, default=0) + 1)
 
 
-def patchworks(description: "ModelDescription", count: int = _PATCHWORKS) -> np.ndarray:
+def patchworks(description: "ModelDescription", count: int = _PATCHWORKS) -> Layout:
     """Layouts that need no files: on each cell of the base grid, halved once, a class at random.
 
     Returns:
@@ -170,16 +173,17 @@ def patchworks(description: "ModelDescription", count: int = _PATCHWORKS) -> np.
     return ids.repeat(height // cells[0], axis=1).repeat(width // cells[1], axis=2)
 
 
-def _read_layouts(files: list[Path], description: "ModelDescription") -> np.ndarray:
+def _read_layouts(files: list[Path], description: "ModelDescription") -> Layout:
+    """uint8 [N, H, W], at the model's size."""
     reader = LayoutReader(description.classes)
     return np.stack([reader.read(path, description.image_size) for path in files])
 
 
-def _effect(signatures: dict, reference: "keras.Model", layouts: np.ndarray, precision: str) -> str:
+def _effect(signatures: Signatures, reference: "keras.Model", layouts: Layout, precision: str) -> str:
     """What the precision does to images, in words: compared with those of the float32 generator.
 
     Raises:
-        UserError: It is float32, and does something all the same.
+        UserError: In float32, images differ all the same.
     """
     from crn_tf.synthesizer import Synthesizer
 
@@ -196,23 +200,24 @@ def _effect(signatures: dict, reference: "keras.Model", layouts: np.ndarray, pre
     return f"{mean}, at most {largest}, on {len(layouts)} layouts"
 
 
-def _images(signatures: dict, layouts: np.ndarray) -> np.ndarray:
+def _images(signatures: Signatures, layouts: Layout) -> Pixels:
     import tensorflow as tf
 
     return signatures["serving_default"](layouts=tf.constant(layouts))["images"].numpy()
 
 
-def _difference(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+def _difference(images: Pixels, others: Pixels) -> NDArray[np.int16]:
+    """Absolute, of each value."""
     return np.abs(images.astype(np.int16) - others)
 
 
 def _check(
-    folder: Path, layouts: np.ndarray, signatures: dict, description: "ModelDescription", image_format: ImageFormat
+    folder: Path, layouts: Layout, signatures: Signatures, description: "ModelDescription", image_format: ImageFormat
 ) -> None:
     """Load what was written, as a server does, and compare its pictures of a layout with the model's in memory.
 
     Raises:
-        UserError: They differ.
+        UserError: The pictures differ.
     """
     import tensorflow as tf
 
@@ -239,7 +244,7 @@ def _require(holds: bool, problem: str) -> None:
         raise UserError(f"{problem}; nothing was kept. Please report this, with the versions of tensorflow and keras")
 
 
-def _warmup_requests(layouts: np.ndarray, description: "ModelDescription") -> dict[str, dict]:
+def _warmup_requests(layouts: Layout, description: "ModelDescription") -> dict[str, dict[str, Any]]:
     """A request for each signature."""
     import tensorflow as tf
 
@@ -254,7 +259,7 @@ def _warmup_requests(layouts: np.ndarray, description: "ModelDescription") -> di
     }
 
 
-def _png(layout: np.ndarray, description: "ModelDescription") -> bytes:
+def _png(layout: Layout, description: "ModelDescription") -> bytes:
     """A layout as a grey picture of the ids that files have."""
     ids = np.array(description.classes.file_ids, np.uint16 if max(description.classes.file_ids) > 255 else np.uint8)
     png = io.BytesIO()
@@ -262,11 +267,11 @@ def _png(layout: np.ndarray, description: "ModelDescription") -> bytes:
     return png.getvalue()
 
 
-def _write_onnx(path: Path, generator: "keras.Model", layouts: np.ndarray) -> None:
+def _write_onnx(path: Path, generator: "keras.Model", layouts: Layout) -> None:
     """Write a generator, from class ids to images, in the ONNX format.
 
     Raises:
-        UserError: tf2onnx is not installed.
+        UserError: The package tf2onnx is not installed.
     """
     from crn_tf.passes import unfused
     from crn_tf.synthesizer import Synthesizer

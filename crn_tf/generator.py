@@ -8,6 +8,7 @@ from keras import layers
 
 from crn_tf.cascade import module_channels
 from crn_tf.layers import Convolution, NormalizedLeakyReLU, UpsampledConvolution
+from crn_tf.tensors import Features, OneHotLayout
 
 
 def build_generator(
@@ -35,6 +36,16 @@ def build_generator(
 
     Raises:
         ValueError: `height` is not on the cascade of `base_grid`, or a count is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> from crn_tf import build_generator
+        >>> generator = build_generator(height=16, num_classes=3, num_images=2, width=1 / 64)
+        >>> [layer.name for layer in generator.layers if layer.name.endswith("conv1")]  # a module for each size
+        ['module_4_conv1', 'module_8_conv1', 'module_16_conv1']
+        >>> layouts = np.eye(3, dtype="float32")[np.random.default_rng(0).integers(0, 3, (5, 16, 32))]
+        >>> tuple(generator(layouts).shape)  # two images of 16x32 for each of five layouts
+        (5, 2, 16, 32, 3)
     """
     rows, columns = base_grid
     modules = module_channels(height, rows, width)
@@ -47,7 +58,7 @@ def build_generator(
     for size in list(modules)[-2::-1]:
         pyramid[size] = layers.AveragePooling2D(2, name=f"layout_{size}")(pyramid[2 * size])
 
-    features = None
+    features: Features = None
     for size, channels in modules.items():
         features = refinement_module(features, pyramid[size], size, channels)
 
@@ -59,7 +70,7 @@ def build_generator(
     return keras.Model(layout, images, name=f"crn_{height}p")
 
 
-def refinement_module(features, layout, size: int, channels: int):
+def refinement_module(features: Features | None, layout: OneHotLayout, size: int, channels: int) -> Features:
     """Refine features at one resolution (paper section 3.1, figure 2).
 
     Args:
@@ -72,7 +83,7 @@ def refinement_module(features, layout, size: int, channels: int):
         Features [B, h, w, channels].
     """
 
-    def convolution(step: int):
+    def convolution(step: int) -> Convolution:
         return Convolution(channels, 3, padding="same", use_bias=False, name=f"module_{size}_conv{step}")
 
     if features is None:

@@ -4,21 +4,21 @@ A picture may come from anywhere, so its header is not believed: how large it sa
 of its size, and a PNG has to hold every row.
 """
 
-import logging
 import os
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from crn_tf.errors import UserError
 from crn_tf.files import open_regular, written_aside
+from crn_tf.tensors import Pixels
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 Fit = Literal["resize", "crop"]
@@ -30,12 +30,6 @@ _JPEG_PIXELS_PER_BYTE = 512  # at most: a block of 8x8 takes one bit or more
 # Pillow knows more formats, some of which start other programs (PostScript).
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 JPEGS = ("JPEG", "MPO")  # MPO: with a preview behind it, as cameras write
-
-# Ours is the stricter limit, and says what to do.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# About damaged EXIF and the like: they name no file, and what matters is refused with a line of ours.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors, which it raises too, are printed
 
 
 def read_image(path: Path) -> Image.Image:
@@ -49,11 +43,11 @@ def read_image(path: Path) -> Image.Image:
         return image
 
 
-def _decode(file: BinaryIO, image: Image.Image) -> None:
+def _decode(file: BinaryIO, image: ImageFile.ImageFile) -> None:
     """Decode all of a picture.
 
     Raises:
-        Exception: Of any kind: it is damaged.
+        Exception: The picture is damaged; the kind follows from where.
     """
     image.info["raw mode"] = _raw_mode(image)
     image.load()
@@ -61,7 +55,7 @@ def _decode(file: BinaryIO, image: Image.Image) -> None:
         _check_rows(file)
 
 
-def _raw_mode(image: Image.Image) -> str:
+def _raw_mode(image: ImageFile.ImageFile) -> str:
     """How a picture that is not decoded yet stores its pixels, in Pillow's words: "L;4" for grey of four bits."""
     arguments = image.tile[0][3] if image.tile else ""
     raw = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
@@ -76,7 +70,7 @@ def image_size(path: Path) -> Size:
     """
     with _opened(path) as (_, image):
         width, height = image.size
-        if image.format == "TIFF":  # Pillow may have swapped them already
+        if isinstance(image, TiffImageFile):  # Pillow may have swapped them already
             width, height = (image.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
         return (width, height) if _turn(image) in _SWAPPING else (height, width)
 
@@ -94,7 +88,7 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-_TURNS = {  # by EXIF orientation
+_TURNS: dict[object, Image.Transpose] = {  # by EXIF orientation; files may hold anything there
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -107,7 +101,7 @@ _SWAPPING = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]  # height and 
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, ImageFile.ImageFile]]:
     """Open a picture whose size is believable, and turn what is raised while it is read into one line."""
     with _in_one_line(path), open_regular(path) as file, Image.open(file, formats=_FORMATS) as image:
         _check_size(image, os.fstat(file.fileno()).st_size)
@@ -128,7 +122,7 @@ def _in_one_line(path: Path) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "not a picture, or its header is damaged; expected PNG, JPEG, WebP, BMP or TIFF"
     if isinstance(error, Image.DecompressionBombError):  # far larger than ours: not even opened
         return f"its header says it has more than {MAX_PIXELS:,} pixels; reduce it, or replace it if that is wrong"
@@ -141,7 +135,7 @@ def _check_size(image: Image.Image, file_size: int) -> None:
     """Compare the size in a picture's header with what is allowed, and with what the file can hold.
 
     Raises:
-        ValueError: It is too large.
+        ValueError: The picture is too large, or larger than its file can hold.
     """
     pixels = image.width * image.height
     says = f"its header says it is {image.height}x{image.width} (height x width)"
@@ -163,8 +157,8 @@ def _check_rows(file: BinaryIO) -> None:
     """Compare a PNG's inflated size with what its header says.
 
     Raises:
-        ValueError: There is not enough.
-        zlib.error: It is damaged.
+        ValueError: The file has fewer pixels than its header says.
+        zlib.error: The compressed pixels are damaged.
     """
     file.seek(8)
     expected, found, inflate = 0, 0, zlib.decompressobj()
@@ -202,7 +196,7 @@ def _passes(height: int, width: int, interlaced: int) -> Iterator[Size]:
 _ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 
 
-def read_photo(path: Path, size: Size, fit: Fit = "resize") -> np.ndarray:
+def read_photo(path: Path, size: Size, fit: Fit = "resize") -> Pixels:
     """Read a photograph and bring it to a size, with antialiasing.
 
     Args:
@@ -215,7 +209,7 @@ def read_photo(path: Path, size: Size, fit: Fit = "resize") -> np.ndarray:
         uint8 [H, W, 3].
 
     Raises:
-        UserError: The file is missing, damaged, has 16 bits per channel or transparency.
+        UserError: The file is missing, damaged or too large, or has 16 bits per channel or transparent pixels.
     """
     with _opened(path) as (file, image):
         turn = None if image.format == "TIFF" else _turn(image)  # Pillow turns a TIFF while it decodes it
@@ -233,13 +227,13 @@ def opaque(image: Image.Image, path: Path) -> Image.Image:
     """The image without its alpha channel.
 
     Raises:
-        UserError: Some pixels are transparent: which colour they should have is not ours to guess. Or what the file
-            says about transparency makes no sense.
+        UserError: Some pixels are transparent: which colour they should have is not ours to guess. Or the file says
+            something about transparency that makes no sense.
     """
     with _in_one_line(path):
         if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
             image = image.convert("RGBA")
-            if image.getextrema()[3][0] < 255:
+            if any(image.getchannel("A").histogram()[:255]):
                 raise UserError(f"{path} has transparent pixels; expected an opaque picture: flatten it first")
             image = image.convert("RGB")
         return image
@@ -259,7 +253,7 @@ def resize(image: Image.Image, size: Size, fit: Fit, resample: Image.Resampling)
     return image.resize((width, height), resample, box=box)
 
 
-def write_image(path: Path, pixels: np.ndarray) -> None:
+def write_image(path: Path, pixels: Pixels) -> None:
     """Write a picture, aside and renamed; PNG or JPEG by the suffix.
 
     Args:
@@ -267,10 +261,10 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
         pixels: uint8 [H, W, 3].
 
     Raises:
-        UserError: It cannot be written.
+        UserError: The folder or the file cannot be written.
     """
     if path.suffix.lower() in (".jpg", ".jpeg"):
-        options = {"format": "JPEG", "quality": 95, "subsampling": 0}
+        options: dict[str, Any] = {"format": "JPEG", "quality": 95, "subsampling": 0}
     else:
         options = {"format": "PNG"}
     with written_aside(path) as temporary:

@@ -4,12 +4,18 @@ Pure Keras: runs on every Keras backend.
 """
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from crn_tf.passes import after, fused, on_tensorflow_cpu
+from crn_tf.tensors import Features, Floats, Tensor
+
+Shape = tuple[Any, ...]  # as Keras has it: whole numbers, and None for the batch
+Gradient = Callable[..., Any]  # from the result's gradient to the arguments' gradients
 
 EPSILON = 1e-12  # of the normalization (the release)
 
@@ -27,27 +33,37 @@ class UpsampledConvolution(keras.layers.Layer):
     upsampled features nor their concatenation with the layout ever exist.
     """
 
-    def __init__(self, channels: int, **options):
+    def __init__(self, channels: int, **options: Any) -> None:
+        """Describe the layer.
+
+        Args:
+            channels: Of the result.
+            **options: Keras' own for every layer, such as `name` and `dtype`.
+        """
         super().__init__(**options)
         self.channels = channels
 
-    def build(self, input_shapes):
+    def build(self, input_shapes: Sequence[Shape]) -> None:
+        """Make the kernel [3, 3, D + C, channels], for features first, for the layout last."""
         (*_, self.depth), (*_, classes) = input_shapes
         self.kernel = self.add_weight(
             shape=(3, 3, self.depth + classes, self.channels), initializer="glorot_uniform", name="kernel"
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[Features]) -> Features:
+        """Features [B, h, w, D] and layout [B, 2h, 2w, C] -> [B, 2h, 2w, channels]."""
         features, layout = inputs
         kernel = ops.convert_to_tensor(self.kernel)
         of_features, of_layout = kernel[:, :, : self.depth], kernel[:, :, self.depth :]
         taps = ops.reshape(ops.transpose(of_features, (2, 0, 1, 3)), (self.depth, 9 * self.channels))
         return _convolve_upsampled(features, taps) + ops.conv(layout, of_layout, padding="same")
 
-    def compute_output_shape(self, input_shapes):
+    def compute_output_shape(self, input_shapes: Sequence[Shape]) -> Shape:
+        """The layout's height and width."""
         return (*input_shapes[1][:3], self.channels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """What makes the layer again."""
         return {**super().get_config(), "channels": self.channels}
 
 
@@ -59,22 +75,32 @@ class NormalizedLeakyReLU(keras.layers.Layer):
     in three passes over memory and two in the backward pass; statistics are float32 in every precision.
     """
 
-    def __init__(self, negative_slope: float = 0.2, **options):
+    def __init__(self, negative_slope: float = 0.2, **options: Any) -> None:
+        """Describe the layer.
+
+        Args:
+            negative_slope: What negative values are multiplied with.
+            **options: Keras' own for every layer, such as `name` and `dtype`.
+        """
         super().__init__(**options)
         self.negative_slope = negative_slope
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
+        """Make gains and offsets [D], float32 in every precision."""
         self.gamma = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="gamma", autocast=False)
         self.beta = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="beta", autocast=False)
 
-    def call(self, x):
+    def call(self, x: Features) -> Features:
+        """[B, h, w, D] -> the same shape and type."""
         gamma, beta = (ops.cast(weights, "float32") for weights in (self.gamma, self.beta))  # tensors, not variables
         return _normalized_leaky_relu(self.negative_slope)(x, gamma, beta)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The same."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """What makes the layer again."""
         return {**super().get_config(), "negative_slope": self.negative_slope}
 
 
@@ -82,13 +108,19 @@ class NormalizedLeakyReLU(keras.layers.Layer):
 class Convolution(keras.layers.Conv2D):
     """A refinement module's second convolution: Keras' own, 3x3, 'same', with a faster kernel gradient on CPUs."""
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Describe the layer. Arguments as Keras' Conv2D.
+
+        Raises:
+            ValueError: The kernel is not 3x3, the padding is not 'same', or there are strides, dilation or groups.
+        """
         super().__init__(*arguments, **options)
         found = self.kernel_size, self.strides, self.dilation_rate, self.groups, self.padding
         if found != ((3, 3), (1, 1), (1, 1), 1, "same"):
             raise ValueError(f"expected a kernel of 3x3, no strides, dilation or groups, and 'same' padding: {found}")
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(self, inputs: Features, kernel: Tensor) -> Features:
+        """[B, h, w, D] and [3, 3, D, filters] -> [B, h, w, filters]."""
         channels, filters = kernel.shape[2:]
         # Measured with oneDNN on two AVX-512 cores: products of smaller matrices do not pay.
         least = 512 if keras.backend.standardize_dtype(inputs.dtype) == "float32" else 128
@@ -98,13 +130,13 @@ class Convolution(keras.layers.Conv2D):
 
 
 @ops.custom_gradient
-def _convolve(x, kernel):
+def _convolve(x: Features, kernel: Tensor) -> tuple[Features, Gradient]:
     """A 3x3 convolution with 'same' padding, whose kernel gradient is a matrix product for each tap.
 
     oneDNN computes that gradient in bfloat16 at half the rate of matrix products.
     """
 
-    def gradient(*args, upstream=None):
+    def gradient(*args: Tensor, upstream: Tensor = None) -> tuple[Tensor, Tensor]:
         upstream = args[0] if upstream is None else upstream
         # The transposed convolution is a convolution with the kernel turned round.
         of_x = ops.conv(upstream, ops.transpose(ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2)), padding="same")
@@ -125,7 +157,7 @@ def _convolve(x, kernel):
 
 
 @ops.custom_gradient
-def _convolve_upsampled(features, taps):
+def _convolve_upsampled(features: Features, taps: Tensor) -> tuple[Features, Gradient]:
     """A 3x3 convolution of upsampled features.
 
     Args:
@@ -137,7 +169,7 @@ def _convolve_upsampled(features, taps):
     """
     _, height, width, depth = features.shape
 
-    def gradient(*args, upstream=None):
+    def gradient(*args: Tensor, upstream: Tensor = None) -> tuple[Tensor, Tensor]:
         x = args[0] if upstream is None else upstream
         for axis in (2, 1):
             x = ops.concatenate(_SPREAD[axis](_padded(x, axis, 2)), axis=-1)
@@ -153,7 +185,7 @@ def _convolve_upsampled(features, taps):
     return x, gradient
 
 
-def _gather(x, axis: int):
+def _gather(x: Tensor, axis: int) -> Tensor:
     """Upsample, shift and add three taps along one axis: n + 2 -> 2n there, with a border; 3 * D -> D channels."""
     n, channels = x.shape[axis] - 2, x.shape[3] // 3
     weights = tap_weights(n)
@@ -171,7 +203,7 @@ def _gather(x, axis: int):
     return ops.reshape(pairs, [-1, *(2 * n if a == axis else x.shape[a] for a in (1, 2)), channels])
 
 
-def _spread(x, axis: int) -> tuple:
+def _spread(x: Tensor, axis: int) -> tuple[Tensor, ...]:
     """The transposed `_gather`: 2n + 4 -> n along the axis, with a border; D channels for each of three taps."""
     n = x.shape[axis] // 2 - 2
     weights = tap_weights(n)
@@ -194,7 +226,7 @@ _SPREAD = {axis: fused(functools.partial(_spread, axis=axis)) for axis in (1, 2)
 
 
 @functools.cache
-def tap_weights(n: int) -> np.ndarray:
+def tap_weights(n: int) -> Floats:
     """Weights of inputs in the upsampled and shifted taps of a convolution along an axis of n pixels.
 
     Upsampled pixel 2j lies j/(2n-1) before input j, and 2j+1 lies (n-1-j)/(2n-1) behind it. Tap t of the convolution
@@ -216,28 +248,32 @@ def tap_weights(n: int) -> np.ndarray:
     return weights
 
 
-def _along(weights: np.ndarray, axis: int):
+def _along(weights: Floats, axis: int) -> Tensor:
+    """[n] -> a tensor that multiplies along one of four axes."""
     return ops.convert_to_tensor(weights.reshape([-1 if a == axis else 1 for a in range(4)]))
 
 
-def _padded(x, axis: int, border: int = 1):
+def _padded(x: Tensor, axis: int, border: int = 1) -> Tensor:
+    """With a border of zeros on both sides of an axis."""
     return ops.pad(x, [(border, border) if a == axis else (0, 0) for a in range(4)])
 
 
-def _span(x, axis: int, start: int, stop: int, first: int, last: int):
+def _span(x: Tensor, axis: int, start: int, stop: int, first: int, last: int) -> Tensor:
+    """Pixels `start` to `stop` - 1 along an axis (1 or 2), and channels `first` to `last` - 1."""
     return x[:, start:stop, :, first:last] if axis == 1 else x[:, :, start:stop, first:last]
 
 
-def _every_other(x, axis: int, start: int, count: int):
+def _every_other(x: Tensor, axis: int, start: int, count: int) -> Tensor:
+    """So many pixels along an axis (1 or 2), in steps of two."""
     return x[:, start : start + 2 * count : 2] if axis == 1 else x[:, :, start : start + 2 * count : 2]
 
 
 @functools.cache
-def _normalized_leaky_relu(slope: float):
-    """The function of `NormalizedLeakyReLU` for one slope."""
+def _normalized_leaky_relu(slope: float) -> Callable[[Features, Tensor, Tensor], Features]:
+    """The function of `NormalizedLeakyReLU` for one slope: of features [B, h, w, D], gains [D] and offsets [D]."""
 
     @fused
-    def forward(x, gamma, beta):
+    def forward(x: Features, gamma: Tensor, beta: Tensor) -> tuple[Features, Tensor, Tensor]:
         wide = ops.cast(x, "float32")
         mean = _mean(wide)
         deviation = wide - mean
@@ -246,7 +282,9 @@ def _normalized_leaky_relu(slope: float):
         return ops.cast(ops.where(y > 0, y, slope * y), x.dtype), mean, scale
 
     @fused
-    def backward(upstream, x, mean, scale, gamma, beta):
+    def backward(
+        upstream: Tensor, x: Features, mean: Tensor, scale: Tensor, gamma: Tensor, beta: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         normalized = (ops.cast(x, "float32") - mean) * scale
         d_y = ops.cast(upstream, "float32")
         d_y = ops.where(normalized * gamma + beta > 0, d_y, slope * d_y)
@@ -258,10 +296,10 @@ def _normalized_leaky_relu(slope: float):
         return ops.cast(d_x, x.dtype), ops.sum(d_gamma, axis=0), ops.sum(d_beta, axis=0)
 
     @ops.custom_gradient
-    def call(x, gamma, beta):
+    def call(x: Features, gamma: Tensor, beta: Tensor) -> tuple[Features, Gradient]:
         y, mean, scale = forward(x, gamma, beta)
 
-        def gradient(*args, upstream=None):
+        def gradient(*args: Tensor, upstream: Tensor = None) -> tuple[Tensor, Tensor, Tensor]:
             return backward(args[0] if upstream is None else upstream, x, mean, scale, gamma, beta)
 
         return y, gradient
@@ -269,6 +307,6 @@ def _normalized_leaky_relu(slope: float):
     return call
 
 
-def _mean(x):
-    """[B, 1, 1, 1]: in two steps, of which the first can be divided among cores."""
+def _mean(x: Tensor) -> Tensor:
+    """[B, h, w, D] -> [B, 1, 1, 1]: in two steps, of which the first can be divided among cores."""
     return ops.mean(ops.mean(x, axis=(2, 3), keepdims=True), axis=1, keepdims=True)

@@ -2,6 +2,15 @@
 
 In memory a layout is uint8 [H, W]: classes 0 .. n-1 in the class table's order, then void as id n. It becomes
 one-hot only on the device.
+
+Example:
+    The 19 classes that Cityscapes evaluates, and what ids in its files become: road, car, and unlabelled (void).
+
+    >>> from crn_tf import CITYSCAPES
+    >>> CITYSCAPES.names[:3], CITYSCAPES.num_classes
+    (('road', 'sidewalk', 'building'), 20)
+    >>> CITYSCAPES.class_of_id[[7, 26, 0]].tolist()
+    [0, 13, 19]
 """
 
 import dataclasses
@@ -10,13 +19,16 @@ import threading
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from crn_tf.errors import UserError, unprintable
 from crn_tf.files import read_json
 from crn_tf.images import JPEGS, Fit, Size, opaque, read_image, resize
+from crn_tf.tensors import Layout, Pixels
 
 Color = tuple[int, int, int]
 MAX_NAMES = 254  # with void, and 255 to mark what is none of them, they fit into uint8
@@ -24,13 +36,31 @@ MAX_NAMES = 254  # with void, and 255 to mark what is none of them, they fit int
 
 @dataclass(frozen=True)
 class ClassTable:
-    """The semantic classes of a data set, and how its files write them."""
+    """The semantic classes of a data set, and how its files write them.
 
-    names: tuple[str, ...]  # without void
-    palette: tuple[Color, ...]  # RGB of each name, in colour layouts and in pictures of layouts
-    ids: tuple[int, ...]  # id of each name in files of class ids
-    void_ids: tuple[int, ...] | None  # ids that mean void; None: every other id does
-    void_colors: tuple[Color, ...] = ((0, 0, 0),)  # colours known to mean void; others are void too, but reported
+    Attributes:
+        names: Of the classes, without void: 1 to 254.
+        palette: Colour of each name (red, green, blue, 0..255), in colour layouts and in pictures of layouts.
+        ids: Id of each name in files of class ids, 0..65535.
+        void_ids: Ids that mean void; None: every other id does.
+        void_colors: Colours known to mean void; other colours are void too, but reported.
+
+    Example:
+        >>> from crn_tf import ClassTable
+        >>> table = ClassTable(names=("sky", "road"), palette=((0, 0, 255), (90, 90, 90)), ids=(1, 7), void_ids=None)
+        >>> table.num_classes, table.void  # void comes last
+        (3, 2)
+        >>> table.class_of_id[[1, 7, 4]].tolist()  # what ids in files become
+        [0, 1, 2]
+        >>> int(table.class_of_color[0x0000FF])  # and colours: this is the sky's
+        0
+    """
+
+    names: tuple[str, ...]
+    palette: tuple[Color, ...]
+    ids: tuple[int, ...]
+    void_ids: tuple[int, ...] | None
+    void_colors: tuple[Color, ...] = ((0, 0, 0),)
 
     @property
     def file_ids(self) -> tuple[int, ...]:
@@ -48,7 +78,7 @@ class ClassTable:
         return len(self.names) + 1
 
     @cached_property
-    def class_of_id(self) -> np.ndarray:
+    def class_of_id(self) -> NDArray[np.int16]:
         """int16 [65536]: class for every id a file may hold, -1 for one that has no meaning."""
         table = np.full(1 << 16, self.void if self.void_ids is None else -1, np.int16)
         table[list(self.void_ids or ())] = self.void
@@ -56,23 +86,23 @@ class ClassTable:
         return table
 
     @cached_property
-    def class_of_color(self) -> np.ndarray:
+    def class_of_color(self) -> NDArray[np.uint8]:
         """uint8 [2**24]: class for every colour R << 16 | G << 8 | B, 255 for one outside the palette."""
         table = np.full(1 << 24, 255, np.uint8)
         table[_packed(np.array(self.void_colors).reshape(-1, 3))] = self.void
         table[_packed(np.array(self.palette).reshape(-1, 3))] = np.arange(len(self.palette))
         return table
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """A description for JSON files."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict) -> "ClassTable":
+    def from_json(cls, values: dict[str, Any]) -> "ClassTable":
         """The table that `to_json` described.
 
         Raises:
-            KeyError, TypeError, ValueError: The values are others.
+            KeyError, TypeError, ValueError: The values are not what `to_json` writes.
         """
         names, ids = tuple(values["names"]), tuple(values["ids"])
         void_ids = None if values["void_ids"] is None else tuple(values["void_ids"])
@@ -115,7 +145,7 @@ def read_class_table(path: Path) -> ClassTable:
     that name is void, and the others are the classes.
 
     Raises:
-        UserError: It is missing or does not fit this form.
+        UserError: The file is missing or does not have this form.
     """
     try:
         values = read_json(path)
@@ -146,20 +176,21 @@ def read_class_table(path: Path) -> ClassTable:
     return ClassTable(tuple(names[i] for i in ids), tuple(palette[i] for i in ids), tuple(ids), (void,), colors)
 
 
-def _is_color(color: tuple) -> bool:
+def _is_color(color: tuple[Any, ...]) -> bool:
     return len(color) == 3 and all(type(value) is int and 0 <= value <= 255 for value in color)
 
 
 class LayoutReader:
     """Reads layout files of one data set, and counts the pixels whose colour is outside the palette."""
 
-    def __init__(self, classes: ClassTable):
+    def __init__(self, classes: ClassTable) -> None:
+        """Begin to count, for a data set with these classes."""
         self.classes = classes
         self._lock = threading.Lock()  # the input pipeline reads in several threads
         self._unknown: dict[Path, tuple[int, int]] = {}  # in each colour layout read: pixels outside the palette, all
         self._example: tuple[Path, Color] | None = None
 
-    def read(self, path: Path, size: Size | None = None, fit: Fit = "resize") -> np.ndarray:
+    def read(self, path: Path, size: Size | None = None, fit: Fit = "resize") -> Layout:
         """Read a layout and bring it to a size with nearest-neighbour sampling.
 
         Grey files (1 to 16 bits) hold class ids, colour files the palette's colours. A palette PNG is read by its
@@ -174,7 +205,7 @@ class LayoutReader:
             uint8 [H, W] of class ids; colours outside the palette are void.
 
         Raises:
-            UserError: The file is missing, damaged, transparent, or has ids that are no class.
+            UserError: The file is missing, damaged, a JPEG or transparent, or has ids that are no class.
         """
         image = read_image(path)
         if image.format in JPEGS:  # whatever the file is called
@@ -184,11 +215,12 @@ class LayoutReader:
             return layout
         return np.asarray(resize(Image.fromarray(layout), size, fit, Image.Resampling.NEAREST))
 
-    def _decode(self, image: Image.Image, path: Path) -> np.ndarray:
+    def _decode(self, image: Image.Image, path: Path) -> Layout:
         if image.mode == "P":
-            colors = self._look_up(np.asarray(opaque(image, path).convert("RGB")))
-            unknown, known = np.count_nonzero(colors == 255), np.count_nonzero(colors < self.classes.void)
-            return self._count(colors, image, path) if known > unknown else self._from_ids(np.asarray(image), path)
+            rgb = np.asarray(opaque(image, path).convert("RGB"))
+            layout = self._look_up(rgb)
+            unknown, known = np.count_nonzero(layout == 255), np.count_nonzero(layout < self.classes.void)
+            return self._count(layout, rgb, path) if known > unknown else self._from_ids(np.asarray(image), path)
         if image.mode == "LA":
             image = opaque(image, path).convert("L")
         if image.mode in ("1", "L", "I", "I;16", "I;16B", "I;16L"):
@@ -198,31 +230,38 @@ class LayoutReader:
             raise UserError(f"{path} is grey of 16 bits with an alpha channel; expected one without: flatten it first")
         if image.mode not in ("RGB", "RGBA", "PA"):
             raise UserError(f"{path} has pixels of kind {image.mode}; expected class ids (grey) or palette colours")
-        return self._count(self._look_up(np.asarray(opaque(image, path).convert("RGB"))), image, path)
+        rgb = np.asarray(opaque(image, path).convert("RGB"))
+        return self._count(self._look_up(rgb), rgb, path)
 
-    def _from_ids(self, ids: np.ndarray, path: Path) -> np.ndarray:
+    def _from_ids(self, ids: NDArray[Any], path: Path) -> Layout:
+        """The layout that a file's ids [H, W] stand for.
+
+        Raises:
+            UserError: Some ids are no class.
+        """
         clipped = np.clip(ids, 0, 65535).astype(np.uint16)
         outside = self.classes.void if self.classes.void_ids is None else -1
         layout = np.where(clipped == ids, self.classes.class_of_id[clipped], outside)
         if layout.min() < 0:
             wrong = sorted({int(i) for i in np.unique(ids[layout < 0])})
-            expected = f"{min(self.classes.ids)}..{max(self.classes.ids)} or {self.classes.void_ids[0]} (void)"
+            expected = f"{min(self.classes.ids)}..{max(self.classes.ids)} or {self.classes.file_ids[-1]} (void)"
             found = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
             raise UserError(f"{path} has class ids {found}; expected {expected}")
         return layout.astype(np.uint8)
 
-    def _look_up(self, rgb: np.ndarray) -> np.ndarray:
+    def _look_up(self, rgb: Pixels) -> Layout:
+        """The layout that colours stand for, 255 where one is outside the palette."""
         return self.classes.class_of_color[_packed(rgb)]
 
-    def _count(self, layout: np.ndarray, image: Image.Image, path: Path) -> np.ndarray:
-        """Make colours outside the palette void, and remember how many there were."""
+    def _count(self, layout: Layout, rgb: Pixels, path: Path) -> Layout:
+        """Make colours outside the palette (255 in the layout) void, and remember how many there were."""
         unknown = layout == 255
         count = int(unknown.sum())
         with self._lock:
             self._unknown[path] = count, layout.size
             if count and self._example is None:
                 row, column = np.argwhere(unknown)[0]
-                self._example = path, tuple(np.asarray(image.convert("RGB"))[row, column].tolist())
+                self._example = path, tuple(rgb[row, column].tolist())
         return np.where(unknown, np.uint8(self.classes.void), layout) if count else layout
 
     def warning(self) -> str | None:
@@ -238,7 +277,7 @@ class LayoutReader:
         )
 
 
-def colorize(layout: np.ndarray, classes: ClassTable) -> np.ndarray:
+def colorize(layout: Layout, classes: ClassTable) -> Pixels:
     """A picture of a layout in its palette, void in black: uint8 [..., H, W] -> uint8 [..., H, W, 3]."""
     return np.array([*classes.palette, (0, 0, 0)], np.uint8)[layout]
 
@@ -246,7 +285,7 @@ def colorize(layout: np.ndarray, classes: ClassTable) -> np.ndarray:
 _STRETCHED = {"L;2": 85, "L;4": 17}  # by raw mode
 
 
-def _packed(rgb: np.ndarray) -> np.ndarray:
+def _packed(rgb: NDArray[Any]) -> NDArray[np.int32]:
     """[..., 3] -> [...]: a colour as one number."""
     red, green, blue = (rgb[..., i].astype(np.int32) for i in range(3))
     return red << 16 | green << 8 | blue

@@ -6,12 +6,13 @@ import h5py
 import keras
 
 from crn_tf.cascade import module_height
-from crn_tf.checkpoints import DESCRIPTION_ATTRIBUTE, WEIGHTS_NAME, named
+from crn_tf.checkpoints import DESCRIPTION_ATTRIBUTE, named
 from crn_tf.errors import UserError, one_line
 from crn_tf.model_description import ModelDescription
 from crn_tf.precision import Precision, computing_in
 from crn_tf.release import describe_release, load_release_checkpoint, release_data, release_prefix
-from crn_tf.run_folder import RunFolder
+from crn_tf.run_checkpoints import restore_checkpoint
+from crn_tf.run_folder import WEIGHTS_NAME, RunFolder, no_weights
 from crn_tf.weights_guard import check_weights_file
 
 
@@ -41,10 +42,10 @@ def load_generator(path: str | Path, precision: Precision | None = None) -> tupl
         description = run.description()
         description.check_size(run.model, run.stored_bytes())
         generator = description.build()
-        run.restore(named(generator))
+        restore_checkpoint(run, named(generator))
         return generator, description
     if not path.is_file():
-        raise UserError(f"no weights {path}; expected a run folder, a {WEIGHTS_NAME} or a model.ckpt of the release")
+        raise no_weights(path)
     if not path.name.endswith(".weights.h5"):  # Keras tells formats apart by the suffix
         raise UserError(f"{path} does not end in .weights.h5; expected a weights file written by train.py")
     check_weights_file(path)

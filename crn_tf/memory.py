@@ -56,6 +56,14 @@ def available_gb() -> float:
     return (left + psutil.Process().memory_info().rss) / 1e9
 
 
+def available_in_words() -> str:
+    """What `available_gb` tells, or why that is not known, as a part of a sentence."""
+    try:
+        return f"{available_gb():.1f} GB are available"
+    except UnknownMemoryError as error:
+        return f"what the GPU has is not known: {error}"
+
+
 @dataclass(frozen=True)
 class _Gpu:
     """What nvidia-smi tells of a GPU."""

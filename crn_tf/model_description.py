@@ -18,7 +18,25 @@ _LARGEST_COUNT = 1 << 16  # of rows, columns or images in a description that is 
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What is needed to build a generator again and to read layouts for it."""
+    """What is needed to build a generator again and to read layouts for it.
+
+    Attributes:
+        height: Image height in pixels.
+        base_grid: Rows and columns of the first module's grid.
+        num_images: Images synthesized per layout (k in the paper).
+        width: Multiplies the paper's feature channels.
+        classes: Of the layouts.
+
+    Example:
+        The release's model for 256p, of which nothing is built to know its size:
+
+        >>> from crn_tf import CITYSCAPES, ModelDescription
+        >>> description = ModelDescription(height=256, base_grid=(4, 8), num_images=9, width=1.0, classes=CITYSCAPES)
+        >>> description.image_size, f"{description.parameters:,} parameters"
+        ((256, 512), '97,875,483 parameters')
+        >>> ModelDescription.from_json(description.to_json()) == description
+        True
+    """
 
     height: int
     base_grid: tuple[int, int]
@@ -32,7 +50,11 @@ class ModelDescription:
         return self.height, self.height // self.base_grid[0] * self.base_grid[1]
 
     def build(self) -> "keras.Model":
-        """Build the generator, with fresh weights."""
+        """Build the generator, with fresh weights: from layouts [B, H, W, C] to images [B, k, H, W, 3].
+
+        Raises:
+            ValueError: No generator can be like this; see `build_generator`.
+        """
         from crn_tf.generator import build_generator  # only here: it needs Keras, which takes seconds to import
 
         return build_generator(self.height, self.classes.num_classes, self.num_images, self.width, self.base_grid)
@@ -46,7 +68,7 @@ class ModelDescription:
         """The description `to_json` wrote.
 
         Raises:
-            KeyError, TypeError, ValueError: The text is another, or no generator is like this.
+            KeyError, TypeError, ValueError: The text is not what `to_json` writes, or no generator can be like this.
         """
         values = parse_json(text)
         classes = ClassTable.from_json(values["classes"])
@@ -71,8 +93,12 @@ class ModelDescription:
     def check_size(self, path: Path, stored: int) -> None:
         """Compare the model with the size of the files that should hold its weights, before memory is taken for it.
 
+        Args:
+            path: What messages call the files.
+            stored: Their size in bytes.
+
         Raises:
-            UserError: They are too small for it.
+            UserError: The files are too small for the model.
         """
         if 4 * self.parameters > stored:
             raise UserError(
@@ -91,5 +117,6 @@ class ModelDescription:
 
 
 def _brief(classes: ClassTable) -> str:
+    """The classes in a few words."""
     names = classes.names if len(classes.names) <= 6 else (*classes.names[:5], "...")
     return f"{len(classes.names)} + void ({', '.join(names)})"

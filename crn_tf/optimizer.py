@@ -5,7 +5,10 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from crn_tf.distribution import on_every_replica, run_if
+from crn_tf.replicas import on_every_replica, run_if
+from crn_tf.tensors import Tensor
+
+ADAM_EPSILON = 1e-8  # TensorFlow 1's default, which the release used; Keras' is 1e-7
 
 
 class Adam(keras.optimizers.Adam):
@@ -14,7 +17,7 @@ class Adam(keras.optimizers.Adam):
     At full width Keras' separate operations pass a dozen times over 1.3 GB of weights and moments.
     """
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         """Update one variable (TensorFlow's, of one device) and its moments. Called by Keras."""
         index = self._get_variable_index(variable)
         step = tf.cast(self.iterations.value + 1, variable.dtype)

@@ -6,18 +6,26 @@ backward pass instead of everything in between. Neither changes a result beyond 
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 import keras
+
+from crn_tf.tensors import Tensor
+
+_Result = TypeVar("_Result")
 
 # Elements, of a sample where the batch's size is not known, from which compiling a pass pays: below, the second of
 # compilation is never won back.
 FUSE_FROM = 1 << 21
-_fusing = [True]
+# Asked while a graph is traced, in the thread that wants the graph: an export that fuses nothing does not change what
+# other threads trace meanwhile.
+_fusing = ContextVar("fusing", default=True)
 
 
-def fused(function: Callable) -> Callable:
+def fused(function: Callable[..., _Result]) -> Callable[..., _Result]:
     """Have XLA make one pass of a function of tensors, where the backend is TensorFlow and the tensors are large.
 
     TensorFlow alone runs every operation as a pass of its own, with a temporary tensor each. (JAX fuses whatever is
@@ -26,25 +34,28 @@ def fused(function: Callable) -> Callable:
     Args:
         function: Elementwise work, shifts and sums on tensors, with tensors as its only arguments. Not differentiated:
             use it inside `keras.ops.custom_gradient`.
+
+    Returns:
+        A function of the same arguments, with the same results. It runs the plain one inside `unfused`.
     """
     if keras.backend.backend() != "tensorflow":
         return function
     import tensorflow as tf
 
-    @functools.cache
-    def compiled(*shapes_and_types):  # one for each, or TensorFlow would warn of many tracings of one function
+    @functools.cache  # one for each, or TensorFlow would warn of many tracings of one function
+    def compiled(*shapes_and_types: tuple[tuple[int | None, ...], Any]) -> Callable[..., _Result]:
         return tf.function(function, jit_compile=True, autograph=False)
 
     @functools.wraps(function)
-    def call(*tensors):
-        if not _fusing[-1] or max(math.prod(d for d in t.shape if d) for t in tensors) < FUSE_FROM:
+    def call(*tensors: Tensor) -> _Result:
+        if not _fusing.get() or max(math.prod(d for d in t.shape if d) for t in tensors) < FUSE_FROM:
             return function(*tensors)
         return compiled(*((tuple(t.shape), t.dtype) for t in tensors))(*tensors)
 
     return call
 
 
-def after(awaited, tensor):
+def after(awaited: Tensor, tensor: Tensor) -> Tensor:
     """The same tensor, not used before another one is computed: TensorFlow, where nothing is fused, would compute all
     terms of a sum before it adds them up, and hold them in memory at once."""
     if keras.backend.backend() != "tensorflow":
@@ -66,21 +77,27 @@ def on_tensorflow_cpu() -> bool:
 
 @contextmanager
 def unfused() -> Iterator[None]:
-    """Trace without XLA: for graphs that have to run where there is none."""
-    _fusing.append(False)
+    """Trace without XLA in the block: for graphs that have to run where there is none.
+
+    It holds for what the block's own thread traces, other threads go on fusing.
+    """
+    before = _fusing.set(False)
     try:
         yield
     finally:
-        _fusing.pop()
+        _fusing.reset(before)
 
 
-def recomputed(function: Callable) -> Callable:
+def recomputed(function: Callable[..., _Result]) -> Callable[..., _Result]:
     """Keep only the arguments of a function for the backward pass, and compute the rest again there.
 
     What is not needed for a gradient, such as the result of a last convolution, is not computed again.
 
     Args:
         function: Of tensors; may read variables.
+
+    Returns:
+        A function of the same arguments, with the same results and gradients.
     """
     if keras.backend.backend() != "tensorflow":
         return keras.remat(function)
@@ -88,8 +105,8 @@ def recomputed(function: Callable) -> Callable:
 
     # Other than tf.recompute_grad this does not copy the arguments to make them wait.
     @tf.custom_gradient
-    def call(*arguments):
-        def gradient(*upstream, variables=None):
+    def call(*arguments: Tensor) -> tuple[_Result, Callable[..., Any]]:
+        def gradient(*upstream: Tensor, variables: Sequence[Any] | None = None) -> Any:
             variables = variables or []
             # All of it waits for the gradients, or it would be computed, and kept, during the forward pass.
             with tf.GradientTape() as tape, tf.control_dependencies(upstream):

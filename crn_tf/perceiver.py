@@ -30,6 +30,14 @@ def build_perceiver(weights: str | Path, pooling: Literal["avg", "max"] = "avg")
     Raises:
         UserError: The file is missing, damaged or not VGG19.
         ValueError: `pooling` is neither "avg" nor "max".
+
+    Example:
+        >>> import numpy as np
+        >>> from crn_tf import build_perceiver
+        >>> perceiver = build_perceiver("random")  # to train with: "imagenet", or a file
+        >>> taps = perceiver(np.full((1, 32, 64, 3), 128, "float32"))
+        >>> [tuple(tap.shape[1:]) for tap in taps]  # ever smaller, ever more channels
+        [(32, 64, 64), (16, 32, 128), (8, 16, 256), (4, 8, 512), (2, 4, 512)]
     """
     if pooling not in ("avg", "max"):
         raise ValueError(f'pooling is "avg" or "max", not {pooling!r}')
@@ -59,6 +67,9 @@ def build_perceiver(weights: str | Path, pooling: Literal["avg", "max"] = "avg")
 
 def split_blocks(perceiver: keras.Model) -> list[keras.Model]:
     """Cut the perceiver after each pooling.
+
+    Args:
+        perceiver: From `build_perceiver`.
 
     Returns:
         Five models, from the images or the previous block's result to a pair: the block's tap, and its result.

@@ -1,8 +1,13 @@
-"""Starting TensorFlow without its announcements, but with a warning of what will be slow."""
+"""What commands keep libraries from printing, in their whole process; a program that imports crn_tf decides for itself.
 
+TensorFlow starts without its announcements, but with a warning of what will be slow; Pillow does not comment on files.
+"""
+
+import logging
 import os
 import sys
 import tempfile
+import warnings
 from contextlib import suppress
 
 from crn_tf.precision import Precision, slowness_on_cpu
@@ -40,8 +45,18 @@ def start_tensorflow(one_at_a_time: bool = False) -> None:
 
 def warn_of_slowness(precision: Precision) -> None:
     """Warn if the networks will run on a CPU that has to imitate a precision. TensorFlow has been started."""
-    from crn_tf.passes import on_tensorflow_cpu
+    import tensorflow as tf
 
     warning = slowness_on_cpu(precision)
-    if warning and on_tensorflow_cpu():
+    if warning and not tf.config.list_physical_devices("GPU"):
         print(warning, file=sys.stderr)
+
+
+def silence_pillow() -> None:
+    """Keep Pillow from printing warnings of damaged EXIF and the like, which name no file: what matters of them becomes
+    a line of ours.
+
+    For the whole process, because there is no other way that is safe while several threads decode pictures.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors, which it raises too, are printed

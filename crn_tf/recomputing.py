@@ -6,25 +6,26 @@ cost. Of the perceiver's first, largest blocks only the input is kept, and their
 Pure Keras: runs on every Keras backend.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 
 from crn_tf.cascade import module_height
 from crn_tf.passes import recomputed
+from crn_tf.tensors import Features, Images, OneHotLayout, PerceiverBlock, Tensor
 
 # The first blocks are cheap to compute and hold most of the perceiver's activations: 4/5 of them, for 1/4 of the work.
 RECOMPUTED_BLOCKS = 2
 
 
-def recomputing_generator(generator: keras.Model) -> Callable:
+def recomputing_generator(generator: keras.Model) -> Callable[[OneHotLayout], Images]:
     """The same function as a generator, that keeps only its convolutions' results for the backward pass.
 
     Args:
         generator: From `build_generator`.
 
     Returns:
-        A function from layouts to images.
+        A function from layouts [B, H, W, C] to images [B, k, H, W, 3].
     """
     layouts = generator.input
     convolutions = [layer for layer in generator.layers if "_conv" in layer.name]  # in the cascade's order
@@ -32,8 +33,8 @@ def recomputing_generator(generator: keras.Model) -> Callable:
     inputs = {level: generator.get_layer(f"module_{level}_conv1").input for level in levels}
     pyramid = {level: given[1] if isinstance(given, list) else given for level, given in inputs.items()}
     shrink = keras.Model(layouts, list(pyramid.values()))
-    segments = []
-    kept = None
+    segments: list[tuple[int | None, Callable[..., Features]]] = []
+    kept: Features = None
     for layer in convolutions:
         arguments = [kept] if kept is not None else []
         level = module_height(layer.name) if layer.name.endswith("conv1") else None
@@ -43,9 +44,9 @@ def recomputing_generator(generator: keras.Model) -> Callable:
         kept = layer.output
     finish = recomputed(_call(keras.Model([kept], generator.output)))
 
-    def synthesize(layout):
+    def synthesize(layout: OneHotLayout) -> Images:
         at_level = dict(zip(levels, keras.tree.flatten(shrink(layout)), strict=True))  # of one level: no list
-        x = []
+        x: list[Features] = []
         for level, segment in segments:
             x = [segment(*x, *([at_level[level]] if level else []))]
         return finish(*x)
@@ -53,10 +54,18 @@ def recomputing_generator(generator: keras.Model) -> Callable:
     return synthesize
 
 
-def recomputing_blocks(blocks: list[Callable]) -> list[Callable]:
-    """The perceiver's blocks, of which the first keep only their input for the backward pass."""
+def recomputing_blocks(blocks: Sequence[PerceiverBlock]) -> list[PerceiverBlock]:
+    """The perceiver's blocks, of which the first keep only their input for the backward pass.
+
+    Args:
+        blocks: From `perceiver.split_blocks`.
+
+    Returns:
+        As many functions, with the same results.
+    """
     return [recomputed(block) if i < RECOMPUTED_BLOCKS else block for i, block in enumerate(blocks)]
 
 
-def _call(model: keras.Model) -> Callable:
+def _call(model: keras.Model) -> Callable[..., Tensor]:
+    """A model as a function of tensors, one for each of its inputs."""
     return lambda *arguments: model(list(arguments))

@@ -1,24 +1,18 @@
-"""The folder of a training run: its files, who may write it, and which of its checkpoints is the one to go on from."""
+"""The folder of a training run: which files it has, who may write it, what it was started with. No TensorFlow."""
 
 import hashlib
 import json
 import math
-import shutil
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import keras
-
-from crn_tf.checkpoints import WEIGHTS_NAME, DamagedCheckpointError, read_variables, save_weights, write_variables
 from crn_tf.datasets import DataSet
 from crn_tf.errors import UserError
-from crn_tf.files import lock, read_json, read_small_text, remove_unfinished, write_text, written_aside
+from crn_tf.files import lock, read_json, read_small_text, remove_unfinished, write_text
 from crn_tf.model_description import ModelDescription
 
-KEPT_CHECKPOINTS = 3  # two to fall back on, if the newest is damaged
-_STATE = "state"  # prefix of the files in a checkpoint's folder
+WEIGHTS_NAME = "generator.weights.h5"
 
 
 class RunFolder:
@@ -34,7 +28,7 @@ class RunFolder:
         self.stages = path / "stages.png"
         self.weights = path / WEIGHTS_NAME
         self.best_weights = path / "best.weights.h5"
-        self._best = path / "best.json"
+        self.best_measured = path / "best.json"
         self._data = path / "data.json"
         self._lock: BinaryIO | None = None
 
@@ -52,6 +46,11 @@ class RunFolder:
         self._lock = lock(self.path / "lock", refusal)
         for folder in (self.path, self.path / "checkpoints", self.samples):
             remove_unfinished(folder)
+
+    @property
+    def locked(self) -> bool:
+        """Whether this process has it."""
+        return self._lock is not None
 
     def unlock(self) -> None:
         """Let other processes train here."""
@@ -91,6 +90,14 @@ class RunFolder:
         """Complete checkpoints, the oldest first."""
         return sorted((self.path / "checkpoints").glob("step_????????"))
 
+    def checkpoint(self, step: int) -> Path:
+        """Where the checkpoint of a step is, or will be."""
+        return self.path / "checkpoints" / f"step_{step:08d}"
+
+    def sample_sheet(self, epoch: int) -> Path:
+        """Where the sample sheet of an epoch is, or will be; epoch 0 is the start."""
+        return self.samples / f"epoch_{epoch:04d}.png"
+
     def description(self) -> ModelDescription:
         """The model of this run.
 
@@ -104,21 +111,6 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"cannot read the model description {self.model}: {error}") from error
 
-    def save(self, step: int, variables: dict[str, keras.Variable]) -> Path:
-        """Save a checkpoint and, once it is safely on the disk, remove all but the last few.
-
-        Raises:
-            UserError: It cannot be written; the earlier checkpoints are still there.
-        """
-        folder = self.path / "checkpoints" / f"step_{step:08d}"
-        if not folder.is_dir():
-            with written_aside(folder, durable=True) as temporary:
-                temporary.mkdir()
-                write_variables(temporary / _STATE, variables, shown=folder)
-        for old in self.checkpoints()[:-KEPT_CHECKPOINTS]:
-            shutil.rmtree(old, ignore_errors=True)
-        return folder
-
     def stored_bytes(self) -> int:
         """The size of a checkpoint's files; of the largest, as others may be cut short.
 
@@ -130,71 +122,18 @@ class RunFolder:
         sizes = [[path.stat().st_size for path in folder.glob("*") if path.is_file()] for folder in self.checkpoints()]
         return max(map(sum, sizes))
 
-    def restore(self, variables: dict[str, keras.Variable]) -> int:
-        """Load the newest checkpoint that is whole, with a warning for each that is not, and return its step.
-
-        If this process has locked the folder, damaged ones are renamed, so that training can come to their step again.
-
-        Raises:
-            UserError: There is none, all are damaged, or it does not fit the variables.
-        """
-        if not self.checkpoints():
-            raise UserError(f"no checkpoint in {self.path / 'checkpoints'}: there is nothing to go on from")
-        *older, newest = self.checkpoints()
-        damaged = []
-        for folder in (newest, *reversed(older)):
-            try:
-                read_variables(folder / _STATE, variables)
-            except DamagedCheckpointError as error:
-                damaged.append((folder, error))
-                continue
-            self._warn_of_damage(damaged, folder)
-            return int(folder.name.removeprefix("step_"))
-        others = f"; the {len(older)} before it are damaged too" if older else ""
-        raise DamagedCheckpointError(f"{damaged[0][1]}{others}")
-
-    def _warn_of_damage(self, damaged: list[tuple[Path, DamagedCheckpointError]], used: Path) -> None:
-        for folder, error in damaged:
-            renamed = ""
-            if self._lock:
-                aside = folder.with_name(f"damaged_{folder.name}")
-                shutil.rmtree(aside, ignore_errors=True)
-                with suppress(OSError):  # it then stays, and is met again
-                    folder.rename(aside)
-                    renamed = f"; the damaged one is now {aside.name}"
-            print(f"warning: {error}; going on from {used.name} instead{renamed}", file=sys.stderr)
-
     def best(self) -> dict[str, Any] | None:
-        """What `save_if_best` was given with the weights that are kept as the best; None if that is not known."""
+        """What was measured of the weights that are kept as the best; None if that is not known."""
         with suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
-            best = read_json(self._best)
+            best = read_json(self.best_measured)
             if math.isfinite(best["validation_loss"]) and type(best["step"]) is int:
                 return best
         return None
 
-    def save_if_best(self, generator: keras.Model, description: ModelDescription, measured: dict[str, Any]) -> bool:
-        """Keep a generator as the best one, if its validation loss is the lowest yet.
 
-        Args:
-            generator: The generator.
-            description: Its description.
-            measured: JSON values: "validation_loss", "step", and whatever has to be equal for losses to be comparable,
-                such as the loss weights. Where that differs from the kept one's, the new one counts as better.
-
-        Returns:
-            Whether it was kept.
-
-        Raises:
-            UserError: It cannot be written.
-        """
-        comparable = measured.keys() - {"validation_loss", "step"}
-        best = self.best()
-        same = best and self.best_weights.exists() and all(best.get(name) == measured[name] for name in comparable)
-        if same and best["validation_loss"] <= measured["validation_loss"]:
-            return False
-        save_weights(self.best_weights, generator, description)
-        write_text(self._best, json.dumps(measured, indent=1) + "\n")
-        return True
+def no_weights(path: Path) -> UserError:
+    """The error to raise where there is no trained model."""
+    return UserError(f"no weights {path}; expected a run folder, a {WEIGHTS_NAME} or a model.ckpt of the release")
 
 
 def contents(data: DataSet) -> dict[str, Any]:

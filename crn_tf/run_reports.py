@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,54 +11,75 @@ import tensorflow as tf
 from crn_tf import sheets
 from crn_tf.errors import UserError
 from crn_tf.files import why_not_written
-from crn_tf.images import read_image, write_image
+from crn_tf.images import Size, read_image, write_image
 from crn_tf.layouts import ClassTable, colorize
 from crn_tf.pipeline import InputPipeline
 from crn_tf.run_folder import RunFolder
 from crn_tf.synthesizer import Synthesizer
 
+RATE_TAG = "train/images_per_second"
+RATES = 20  # of the newest logged ones, the median counts
 LOG_BYTES = 1 << 20  # that TensorBoard's writer writes at once, about
 STAGES = 4  # columns of synthesized images in the picture of the whole run
 
 
 class RunLogs:
-    """TensorBoard's logs of a run. A full disk is one line."""
+    """TensorBoard's logs of a run, from the first thing that is logged on. A full disk is one line.
 
-    def __init__(self, folder: Path):
-        """Start to write.
+    All methods raise UserError if the folder cannot be written.
+    """
 
-        Raises:
-            UserError: The folder cannot be written; so do all methods.
-        """
+    def __init__(self, folder: Path | None):
+        """Write nothing yet, or nothing at all if the folder is None: of several workers, one logs."""
         self._folder = folder
-        with self._writing():
-            self._writer = tf.summary.create_file_writer(str(folder))
+        self._writer: Any = None  # a new file for each start of a run: made when something is logged
 
     def write_scalars(self, part: str, scalars: Mapping[str, float], step: int) -> None:
         """Write numbers, under the name of the part of the run they belong to."""
-        with self._writing(), self._writer.as_default():
+        if not self._folder:
+            return
+        with self._writing(self._folder):
             for name, value in scalars.items():
                 tf.summary.scalar(f"{part}/{name}", value, step)
 
     def write_image(self, name: str, image: np.ndarray, step: int) -> None:
         """Write a picture, uint8 [H, W, 3]."""
-        with self._writing(), self._writer.as_default():
+        if not self._folder:
+            return
+        with self._writing(self._folder):
             tf.summary.image(name, image[None], step)
 
     def close(self) -> None:
         """Write what is still kept back, and write no more."""
-        with self._writing():
-            self._writer.flush()
-            self._writer.close()
+        if self._folder and self._writer:
+            with self._writing(self._folder):
+                self._writer.flush()
+                self._writer.close()
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self, folder: Path) -> Iterator[None]:
         try:
-            yield
+            if not self._writer:
+                self._writer = tf.summary.create_file_writer(str(folder))
+            with self._writer.as_default():
+                yield
         except tf.errors.OpError as error:
-            raise UserError(
-                f"cannot write {self._folder}: {why_not_written(error, self._folder, LOG_BYTES)}"
-            ) from error
+            raise UserError(f"cannot write {folder}: {why_not_written(error, folder, LOG_BYTES)}") from error
+
+
+def newest_images_per_second(logs: Path) -> float | None:
+    """How fast a run trained when it was logged last, from its TensorBoard logs; None if they do not tell."""
+    if not logs.is_dir():
+        return None
+    # Only here: training needs none of it.
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util import tensor_util
+
+    events = EventAccumulator(str(logs), size_guidance={"tensors": 0}).Reload()
+    if RATE_TAG not in events.Tags()["tensors"]:
+        return None
+    rates = [float(tensor_util.make_ndarray(event.tensor_proto)) for event in events.Tensors(RATE_TAG)]
+    return float(np.median(rates[-RATES:]))
 
 
 class SampleSheets:
@@ -65,10 +87,6 @@ class SampleSheets:
 
     def __init__(self, folder: RunFolder, pairs: InputPipeline, synthesizer: Synthesizer, classes: ClassTable):
         self._folder, self._pairs, self._synthesizer, self._classes = folder, pairs, synthesizer, classes
-
-    def path(self, epoch: int) -> Path:
-        """Where the sheet of an epoch is, or will be."""
-        return self._folder.samples / f"epoch_{epoch:04d}.png"
 
     def write(self, epoch: int) -> np.ndarray:
         """Write the sheet of an epoch, with the generator as it is now.
@@ -90,14 +108,15 @@ class SampleSheets:
                 *sheets.collection_columns(images),
             ]
         )
-        write_image(self.path(epoch), sheet)
+        write_image(self._folder.sample_sheet(epoch), sheet)
         return sheet
 
-    def write_stages(self, image_size: tuple[int, int]) -> None:
+    def write_stages(self, image_size: Size, start: str) -> None:
         """Write the run in one picture: layout, synthesized at several epochs, photograph.
 
         Args:
             image_size: Height and width of an image in the sheets.
+            start: What the model before the first step is called.
 
         Raises:
             UserError: It cannot be written.
@@ -117,6 +136,8 @@ class SampleSheets:
             return sheets.Column(heading, sheets.tiles(sheet, number, image_size))
 
         last = list(stages.values())[-1]
-        synthesized = [column(f"epoch {int(path.stem[6:])}", sheet, 2) for path, sheet in stages.items()]
+        numbers = {path: int(path.stem[6:]) for path in stages}
+        headings = {path: f"epoch {number}" if number else start for path, number in numbers.items()}
+        synthesized = [column(headings[path], sheet, 2) for path, sheet in stages.items()]
         columns = [column("layout", last, 0), *synthesized, column("photograph", last, 1)]
         write_image(self._folder.stages, sheets.draw_sheet(columns))

@@ -7,11 +7,16 @@ and the plane it lies on, hence its place in the world, from which texture, shad
 random is decided in metres, before the size of the picture comes into play.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFilter
+
+from crn_tf.tensors import Floats, Layout, Pixels
 
 NAMES = ("sky", "building", "window", "road", "marking", "pavement", "tree", "car", "lamp")
 PALETTE = (
@@ -30,15 +35,15 @@ SKY, BUILDING, WINDOW, ROAD, MARKING, PAVEMENT, TREE, CAR, LAMP = range(VOID)
 
 # Materials, and how strongly the brightness of each varies in fine grain and in broad blotches.
 SMOOTH, ASPHALT, SLABS, PLASTER, BRICK, GLASS, LEAVES = range(7)
-GRAIN = np.float32([0.0, 0.065, 0.04, 0.018, 0.035, 0.01, 0.21])
-BLOTCH = np.float32([0.0, 0.05, 0.04, 0.045, 0.04, 0.16, 0.07])
+GRAIN = np.array([0.0, 0.065, 0.04, 0.018, 0.035, 0.01, 0.21], np.float32)
+BLOTCH = np.array([0.0, 0.05, 0.04, 0.045, 0.04, 0.16, 0.07], np.float32)
 
 FOCAL = 0.95  # focal length, in heights of the uncropped 2:1 frame
 FAR = 400.0  # metres; nothing is further away
 STREET_END, BEHIND = 130.0, 60.0  # metres of houses ahead, and behind the viewer for their shadows
 SOFT_GRID = (128, 256)  # [rows, columns]: soft things (shadows, clouds) are drawn at this size, then resized
 
-WALLS = np.float32(
+WALLS = np.array(
     [
         [156, 74, 54],
         [178, 100, 70],
@@ -50,9 +55,10 @@ WALLS = np.float32(
         [188, 186, 138],
         [126, 98, 84],
         [226, 218, 204],
-    ]
+    ],
+    np.float32,
 )
-CAR_PAINTS = np.float32(
+CAR_PAINTS = np.array(
     [
         [196, 24, 28],
         [28, 66, 150],
@@ -64,9 +70,21 @@ CAR_PAINTS = np.float32(
         [222, 166, 40],
         [124, 28, 40],
         [90, 144, 188],
-    ]
+    ],
+    np.float32,
 )
-AWNINGS = np.float32([[156, 40, 40], [40, 88, 64], [46, 62, 120], [196, 152, 60], [74, 64, 58]])
+AWNINGS = np.array([[156, 40, 40], [40, 88, 64], [46, 62, 120], [196, 152, 60], [74, 64, 58]], np.float32)
+
+
+class Surface(NamedTuple):
+    """Polygons of one kind."""
+
+    points: Floats  # [count, corners, 3], in metres
+    name: int  # class id
+    material: int
+    glow: float  # light of its own
+    colour: Floats  # [count, 3], 0..255
+    normals: Floats  # [count, 3]; zeros for the polygons' own
 
 
 @dataclass
@@ -80,34 +98,48 @@ class World:
     middle: float  # x of the middle of the road
     half_road: float
     half_street: float  # from the middle of the road to the house fronts
-    sun: np.ndarray  # [3], unit vector towards the sun
-    sunlight: np.ndarray  # [3], linear, about 1
-    skylight: np.ndarray  # [3], linear, about 1
-    zenith: np.ndarray  # [3], 0..255, the sky overhead
-    haze: np.ndarray  # [3], 0..255, the sky at the horizon
+    sun: Floats  # [3], unit vector towards the sun
+    sunlight: Floats  # [3], linear, about 1
+    skylight: Floats  # [3], linear, about 1
+    zenith: Floats  # [3], 0..255, the sky overhead
+    haze: Floats  # [3], 0..255, the sky at the horizon
     visibility: float  # metres until haze takes over
     overcast: float  # 0..1
-    roofline: np.ndarray  # heights of the houses on the sunny side, two per metre from -BEHIND on
-    surfaces: list = field(default_factory=list)
-    cast_shadows: list = field(default_factory=list)  # arrays of polygons on the ground, [count, corners, 3]
-    contact_shadows: list = field(default_factory=list)  # likewise, for places that no light reaches
+    roofline: Floats  # heights of the houses on the sunny side, two per metre from -BEHIND on
+    surfaces: list[Surface] = field(default_factory=list)
+    cast_shadows: list[Floats] = field(default_factory=list)  # polygons on the ground, [count, corners, 3] each
+    contact_shadows: list[Floats] = field(default_factory=list)  # likewise, for places that no light reaches
 
-    def add(self, points, name, colour, material=SMOOTH, normals=0.0, glow=0.0) -> None:
-        """Add polygons [count, corners, 3] or [corners, 3] in one colour or in [count, 3] colours, 0..255.
+    def add(
+        self,
+        points: ArrayLike,
+        name: int,
+        colour: ArrayLike,
+        material: int = SMOOTH,
+        normals: ArrayLike = 0.0,
+        glow: float = 0.0,
+    ) -> None:
+        """Add polygons.
 
-        Light falls as on the polygon itself, or as on a surface with other normals [count, 3].
+        Args:
+            points: Corners in metres, [count, corners, 3] or [corners, 3].
+            name: Their class id.
+            colour: One, or one for each: [3] or [count, 3], 0..255.
+            material: What their texture is of.
+            normals: Where light falls as on another surface: its normals [count, 3].
+            glow: Light of their own, about 0..1.
         """
         points = np.asarray(points, np.float32)
         points = points[None] if points.ndim == 2 else points
         blank = np.zeros((len(points), 3), np.float32)
-        self.surfaces.append((points, name, material, glow, blank + colour, blank + normals))
+        self.surfaces.append(Surface(points, name, material, glow, np.add(blank, colour), np.add(blank, normals)))
 
-    def drop(self, points: np.ndarray) -> np.ndarray:
+    def drop(self, points: Floats) -> Floats:
         """Where on the ground the sun drops the shadow of points, [..., 3] -> [..., 3]."""
         return points - points[..., 1:2] * (self.sun / self.sun[1])
 
 
-def upright(x0, x1, y0, y1, z0, z1) -> np.ndarray:
+def upright(x0: ArrayLike, x1: ArrayLike, y0: ArrayLike, y1: ArrayLike, z0: ArrayLike, z1: ArrayLike) -> Floats:
     """Standing rectangles from (x0, z0) to (x1, z1), numbers or arrays [count] -> [count, 4, 3]."""
     corners = np.empty((4, 3, np.broadcast(x0, x1, y0, y1, z0, z1).size))
     corners[0, 0] = corners[3, 0] = x0
@@ -119,13 +151,13 @@ def upright(x0, x1, y0, y1, z0, z1) -> np.ndarray:
     return corners.transpose(2, 0, 1)
 
 
-def flat(x0, x1, z0, z1) -> np.ndarray:
+def flat(x0: ArrayLike, x1: ArrayLike, z0: ArrayLike, z1: ArrayLike) -> Floats:
     """Rectangles lying on the ground, numbers or arrays [count] -> [count, 4, 3]."""
     return upright(x0, x1, z0, z1, 0, 0)[..., [0, 2, 1]]
 
 
 @cache
-def circle(corners: int, axis: int) -> np.ndarray:
+def circle(corners: int, axis: int) -> Floats:
     """A polygon of radius 1 [corners, 3] that faces along an axis (0: x, 1: y, 2: z)."""
     angle = np.arange(corners) * (2 * np.pi / corners)
     return np.insert(np.stack([np.cos(angle), np.sin(angle)], axis=1), axis, 0.0, axis=1)
@@ -142,7 +174,7 @@ def begin_world(random: np.random.Generator) -> World:
     sun = np.array([across * random.choice((-1, 1)), 1.0, -along])
     half_road = random.uniform(4.6, 6.4)
 
-    def weather(day, dusk, grey):
+    def weather(day: ArrayLike, dusk: ArrayLike, grey: ArrayLike) -> Floats:
         clear = np.array(day) * (1 - evening) + np.array(dusk) * evening
         return clear * (1 - overcast) + np.array(grey) * overcast
 
@@ -168,8 +200,8 @@ def begin_world(random: np.random.Generator) -> World:
 def add_ground(world: World) -> None:
     """Pavement everywhere, with the road, its gutters, kerbs, mended patches and manholes on top."""
     random, middle, half = world.random, world.middle, world.half_road
-    stone = np.float32([170, 162, 152]) + random.uniform(-16, 16) + random.uniform(-6, 6, 3)
-    tar = np.float32([98, 98, 102]) + random.uniform(-14, 14)
+    stone = np.array([170, 162, 152], np.float32) + random.uniform(-16, 16) + random.uniform(-6, 6, 3)
+    tar = np.array([98, 98, 102], np.float32) + random.uniform(-14, 14)
     world.add(flat(-90, 90, 1, FAR), PAVEMENT, stone, SLABS)
     world.add(flat(middle - half, middle + half, 1, FAR), ROAD, tar, ASPHALT)
     kerb, side = middle + half * np.array([-1, 1]), np.array([-1, 1])
@@ -189,7 +221,7 @@ def add_ground(world: World) -> None:
 def add_markings(world: World) -> None:
     """A broken or double line in the middle, often lines at the sides, sometimes a crossing."""
     random, middle, half = world.random, world.middle, world.half_road
-    white = np.float32([228, 228, 220]) - random.uniform(0, 26)
+    white = np.array([228, 228, 220], np.float32) - random.uniform(0, 26)
     if random.random() < 0.75:
         dash = np.arange(random.uniform(1, 6), FAR / 2, 6.5)
         world.add(flat(middle - 0.1, middle + 0.1, dash, dash + 3.2), MARKING, white, ASPHALT)
@@ -239,10 +271,10 @@ def add_house(world: World, side: int, near: float, far: float, height: float) -
     x = world.middle + side * (world.half_street + random.uniform(0, 0.9))
     colour = WALLS[random.integers(len(WALLS))] + random.uniform(-14, 14, 3)
     material = BRICK if colour[0] - colour[2] > 60 else PLASTER
-    trim = np.float32([228, 222, 210]) * random.uniform(0.45, 1.05)
+    trim = np.array([228, 222, 210], np.float32) * random.uniform(0.45, 1.05)
     if random.random() < 0.5:
         ridge, top = x + side * 5.5, height + random.uniform(2.2, 4)
-        tiles = np.float32([[146, 74, 54], [84, 80, 86], [114, 84, 70]])[random.integers(3)]
+        tiles = np.array([[146, 74, 54], [84, 80, 86], [114, 84, 70]], np.float32)[random.integers(3)]
         eaves = (x, height, near)
         world.add([eaves, (x + side * 11, height, near), (ridge, top, near)], BUILDING, colour, material)
         world.add([eaves, (x, height, far), (ridge, top, far), (ridge, top, near)], BUILDING, tiles, BRICK)
@@ -256,7 +288,7 @@ def add_house(world: World, side: int, near: float, far: float, height: float) -
         (add_shop if shop else add_door)(world, x, near, far, trim)
 
 
-def add_windows(world: World, x, near: float, far: float, height: float, trim, lowest: float) -> None:
+def add_windows(world: World, x: float, near: float, far: float, height: float, trim: Floats, lowest: float) -> None:
     """Rows of framed windows on the front of a house, from a lowest sill upwards; some have blinds."""
     random = world.random
     columns = max(1, int((far - near) / random.uniform(2.3, 3.3)))
@@ -275,7 +307,7 @@ def add_windows(world: World, x, near: float, far: float, height: float, trim, l
         world.add(upright(x, x, sill, sill + tall, z - 0.05, z + 0.05), WINDOW, trim)
 
 
-def add_shop(world: World, x: float, near: float, far: float, trim: np.ndarray) -> None:
+def add_shop(world: World, x: float, near: float, far: float, trim: Floats) -> None:
     """A ground floor with wide panes below a coloured board."""
     random, colour = world.random, AWNINGS[world.random.integers(len(AWNINGS))]
     wide = (far - near) / max(2, int((far - near) / 4))
@@ -288,7 +320,7 @@ def add_shop(world: World, x: float, near: float, far: float, trim: np.ndarray) 
     world.add(upright(x, x, 2.78, 3.02, near + wide * 0.6, far - wide * 0.6), BUILDING, trim)
 
 
-def add_door(world: World, x: float, near: float, far: float, trim: np.ndarray) -> None:
+def add_door(world: World, x: float, near: float, far: float, trim: Floats) -> None:
     """A framed front door."""
     door = near + (far - near) * world.random.uniform(0.15, 0.85)
     colour = AWNINGS[world.random.integers(len(AWNINGS))]
@@ -299,7 +331,7 @@ def add_door(world: World, x: float, near: float, far: float, trim: np.ndarray) 
 def add_street_life(world: World) -> None:
     """Trees, lamps and cars, the far ones first."""
     random, half = world.random, world.half_road
-    things = []
+    things: list[tuple[float, Callable[[World, float, float, Any], None], float, float]] = []  # z, what, x, detail
     for side in (-1, 1):
         kerb, tree_gap = world.middle + side * half, random.uniform(9, 20)
         for z in np.arange(random.uniform(9, 22), 110, tree_gap):
@@ -337,7 +369,7 @@ def add_tree(world: World, x: float, z: float, height: float) -> None:
     centre = np.array([x, height - radius * 1.1, z]) + offset * radius * (0.8, 0.92, 0.5)
     size = radius * random.uniform(0.22, 0.46, (tufts, 1)) * random.uniform(0.72, 1.2, (tufts, 15))
     tuft = centre * (1, 1, 0) + (0, 0, z)
-    green = np.float32([88, 124, 42]) + random.uniform(-1, 1) * np.float32([28, 4, 10])
+    green = np.array([88, 124, 42], np.float32) + random.uniform(-1, 1) * np.array([28, 4, 10], np.float32)
     heart = 0.6 + 0.4 * np.linalg.norm(offset, axis=1, keepdims=True)  # dark inside
     normals = offset + (0, 0.25, -0.35)
     world.add(
@@ -355,7 +387,7 @@ def add_tree(world: World, x: float, z: float, height: float) -> None:
 
 def add_lamp(world: World, x: float, z: float, side: int) -> None:
     """A street lamp whose arm reaches over the road."""
-    grey, tip, tall = np.float32([88, 94, 96]), x - side * 1.7, 6.2
+    grey, tip, tall = np.array([88, 94, 96], np.float32), x - side * 1.7, 6.2
     pole = upright(x - 0.085, x + 0.085, 0, tall, z, z)
     world.add(pole, LAMP, grey)
     world.add(upright(x - 0.14, x + 0.14, 0, 1.0, z, z), LAMP, grey * 0.8)
@@ -447,17 +479,17 @@ class Frame:
     height: int
     width: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.unit = max(self.height, self.width / 2)  # pixels per frame height
 
-    def project(self, world: World, points: np.ndarray, enlarge: float = 1.0) -> np.ndarray:
+    def project(self, world: World, points: Floats, enlarge: float = 1.0) -> Floats:
         """Points [..., 3] -> (column, row) [..., 2] in a picture enlarged so many times."""
         scale = FOCAL / np.maximum(points[..., 2], 0.5)
         column = (world.vanishing + points[..., 0] * scale) * self.unit + self.width / 2
         row = (world.horizon - 0.5 + (world.eye - points[..., 1]) * scale) * self.unit + self.height / 2
         return np.stack([column, row], axis=-1) * enlarge - 0.5
 
-    def show(self, grid: np.ndarray) -> np.ndarray:
+    def show(self, grid: Floats) -> Floats:
         """Resize the shown part of a grid [rows, columns] over the whole frame -> float32 [height, width]."""
         rows, columns = np.array(grid.shape) / 2
         tall, wide = rows * self.height / self.unit, columns * self.width / (2 * self.unit)
@@ -470,18 +502,19 @@ class Frame:
 class Tables:
     """What is known of each polygon; entry 0 is the sky."""
 
-    name: np.ndarray  # [count], class ids
-    material: np.ndarray  # [count]
-    plane: np.ndarray  # [3, count]: 1 / z = plane . (u, v, 1) along the ray x = u z, y = eye - v z
-    stands: np.ndarray  # [count], bool: upright, not lying
-    paint: np.ndarray  # [count, 4], 0..255, lit by sun and sky
-    shade: np.ndarray  # [count, 3], 0..1: what is left of the paint where the sun is blocked
+    name: Layout  # [count], class ids
+    material: NDArray[np.uint8]  # [count]
+    plane: Floats  # [3, count]: 1 / z = plane . (u, v, 1) along the ray x = u z, y = eye - v z
+    stands: NDArray[np.bool_]  # [count], bool: upright, not lying
+    paint: NDArray[np.uint8]  # [count, 4], 0..255, lit by sun and sky
+    shade: Floats  # [count, 3], 0..1: what is left of the paint where the sun is blocked
 
 
 def tabulate(world: World) -> Tables:
     """Find the plane of every polygon and the light on it."""
-    points, *attributes, colour, bent = zip(*world.surfaces, strict=True)
-    rows = np.repeat(np.array(attributes).T, [len(group) for group in points], axis=0)
+    points = [surface.points for surface in world.surfaces]
+    attributes = [(surface.name, surface.material, surface.glow) for surface in world.surfaces]
+    rows = np.repeat(np.array(attributes), [len(group) for group in points], axis=0)
     name, material, glow = np.concatenate([[(SKY, SMOOTH, 0)], rows]).T
     triangle = np.concatenate([group[:, :: group.shape[1] // 3][:, :3] for group in points])
     triangle = triangle - (0, world.eye, 0)
@@ -490,12 +523,14 @@ def tabulate(world: World) -> Tables:
     offset = (normal * triangle[:, 0]).sum(axis=1, keepdims=True)
     plane = np.concatenate([[(0, 0, 0)], normal * (1, -1, 1) / np.where(np.abs(offset) < 1e-6, 1e-6, offset)])
     stands = np.concatenate([[True], np.abs(normal[:, 1]) < 0.8])
-    normal, bent = normal * -np.sign(offset), np.concatenate(bent)  # now towards the eye
+    normal *= -np.sign(offset)  # now towards the eye
+    bent = np.concatenate([surface.normals for surface in world.surfaces])
     normal = np.concatenate([[(0, 0, 0)], np.where(bent.any(axis=1, keepdims=True), bent, normal)])
     sky = world.skylight * (0.8 + 0.2 * normal[:, 1:2]) + glow[:, None]
     sun = world.sunlight * np.maximum(normal @ world.sun, 0)[:, None]
     # Light adds up linearly, while pixels hold about its square root.
-    paint = np.concatenate([world.zenith[None], np.concatenate(colour) * np.sqrt(sky + sun)[1:]])
+    colour = np.concatenate([surface.colour for surface in world.surfaces])
+    paint = np.concatenate([world.zenith[None], colour * np.sqrt(sky + sun)[1:]])
     return Tables(
         name.astype(np.uint8),
         material.astype(np.uint8),
@@ -506,12 +541,23 @@ def tabulate(world: World) -> Tables:
     )
 
 
-def paint_polygons(world: World, groups: list, frame: Frame, enlarge: int, mode: str, number=None):
-    """Paint polygons over each other on a ground of 0: each its own number from 1, or all one -> Image."""
+def paint_polygons(
+    world: World, groups: Sequence[Floats], frame: Frame, enlarge: int, mode: str, number: int | None = None
+) -> Image.Image:
+    """Paint polygons over each other on a ground of 0.
+
+    Args:
+        world: Where the viewer stands.
+        groups: Polygons, [count, corners, 3] each, in metres.
+        frame: What the picture shows.
+        enlarge: How many times larger than the frame it is painted.
+        mode: Pillow's kind of pixels, "I" or "L".
+        number: What all are painted as; None numbers them from 1.
+    """
     picture = Image.new(mode, (frame.width * enlarge, frame.height * enlarge))
     pen, end = ImageDraw.Draw(picture), 0
-    places = np.concatenate([group.reshape(-1, 3) for group in groups])
-    places = frame.project(world, places, enlarge).ravel().tolist()
+    corners = np.concatenate([group.reshape(-1, 3) for group in groups])
+    places = frame.project(world, corners, enlarge).ravel().tolist()
     sides = np.repeat([2 * group.shape[1] for group in groups], [len(group) for group in groups]).tolist()
     for count, side in enumerate(sides, 1):
         end += side
@@ -519,7 +565,7 @@ def paint_polygons(world: World, groups: list, frame: Frame, enlarge: int, mode:
     return picture
 
 
-def paint_shadows(world: World, groups: list, frame: Frame, blur: float) -> np.ndarray:
+def paint_shadows(world: World, groups: Sequence[Floats], frame: Frame, blur: float) -> Floats:
     """Soft shadows on the ground -> float32 [height, width], 0..1."""
     groups = [group for group in groups if group[..., 2].min() > 1]
     if not groups:
@@ -530,7 +576,7 @@ def paint_shadows(world: World, groups: list, frame: Frame, blur: float) -> np.n
 
 
 @cache
-def noise(coarsest: int, finest: int) -> np.ndarray:
+def noise(coarsest: int, finest: int) -> Floats:
     """Repeatable noise with spots of several sizes in pixels -> float32 [512, 512], mean 0, deviation 1."""
     random, total, spot = np.random.default_rng(coarsest), np.zeros((512, 512), np.float32), coarsest
     while spot >= finest:
@@ -542,12 +588,12 @@ def noise(coarsest: int, finest: int) -> np.ndarray:
     return (total - total.mean()) / total.std()
 
 
-def pick(tile: np.ndarray, along: np.ndarray, across: np.ndarray) -> np.ndarray:
+def pick(tile: Floats, along: Floats, across: Floats) -> Floats:
     """Look up a tile [512, 512] at any places, repeating it."""
     return tile[along.astype(np.int32) & 511, across.astype(np.int32) & 511]
 
 
-def paint_clouds(world: World, frame: Frame) -> np.ndarray:
+def paint_clouds(world: World, frame: Frame) -> Floats:
     """Clouds on a flat ceiling -> float32 [height, width], 0 (clear) .. 1 (thick)."""
     rows, columns = SOFT_GRID
     away = 1 / (np.maximum(world.horizon - (np.arange(rows) + 0.5) / rows, 0) + 0.1)[:, None]
@@ -557,7 +603,7 @@ def paint_clouds(world: World, frame: Frame) -> np.ndarray:
     return frame.show((thick + world.overcast * 0.9 - 0.12).clip(0, 1) * (1.2 - away / 10).clip(0, 1))
 
 
-def laid_pattern(across, along, pixel, long: float, high: float) -> np.ndarray:
+def laid_pattern(across: Floats, along: Floats, pixel: Floats, long: float, high: float) -> Floats:
     """Bricks or slabs of a size in metres, every other course shifted -> changes of brightness."""
     course, place = along / high, across / long + 0.5 * (np.floor(along / high) % 2)
     tone = pick(noise(4, 1), np.floor(course) * 7, np.floor(place) * 11)
@@ -565,7 +611,9 @@ def laid_pattern(across, along, pixel, long: float, high: float) -> np.ndarray:
     return (0.06 * tone - 0.2 * joint) / (1 + (3 * pixel / high) ** 2)  # fades where it is too fine to see
 
 
-def texture(material, across, along, pixel, pixel_along, z) -> np.ndarray:
+def texture(
+    material: NDArray[np.uint8], across: Floats, along: Floats, pixel: Floats, pixel_along: Floats, z: Floats
+) -> Floats:
     """Brightness (about 1) of materials at places on their surfaces, all in metres, pixel sizes too."""
     # The spots of the grain are one to two pixels at any distance, as if it had detail at every scale.
     along_spots = np.ldexp(along, 1 - np.frexp(pixel_along)[1])
@@ -578,7 +626,7 @@ def texture(material, across, along, pixel, pixel_along, z) -> np.ndarray:
     return bright
 
 
-def house_shadow(world: World, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+def house_shadow(world: World, x: Floats, y: Floats, z: Floats) -> Floats:
     """How much of the sun the houses on the sunny side hide from places in the world -> 0..1."""
     wall = world.middle + np.sign(world.sun[0]) * world.half_street
     climb = np.maximum((wall - x) * np.float32(world.sun[1] / world.sun[0]), 0)  # of the ray up to the wall
@@ -587,8 +635,35 @@ def house_shadow(world: World, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> n
     return ((roof - y - climb) / (0.3 + 0.08 * climb) + 0.5).clip(0, 1)
 
 
-def shade(world: World, tables: Tables, unit, numbers, paint, clouds, cast, contact, u, v) -> np.ndarray:
-    """Add texture, shadow, haze and clouds to some rows of flat paint [rows, width, 3] -> uint8, same."""
+def shade(
+    world: World,
+    tables: Tables,
+    unit: float,
+    numbers: NDArray[np.integer[Any]],
+    paint: Floats,
+    clouds: Floats,
+    cast: Floats,
+    contact: Floats,
+    u: Floats,
+    v: Floats,
+) -> Pixels:
+    """Add texture, shadow, haze and clouds to some rows of flat paint.
+
+    Args:
+        world: The light, and where the viewer stands.
+        tables: What is known of each polygon.
+        unit: Pixels per frame height.
+        numbers: Which polygon each pixel shows, [rows, width].
+        paint: Its colour, [rows, width, 3], 0..255.
+        clouds: How thick they are, [rows, width], 0..1.
+        cast: Shadow of trees, cars and lamps on the ground, likewise.
+        contact: Shadow where things touch the ground, likewise.
+        u: Where each column looks, [1, width]: x = u z.
+        v: Where each row looks, [rows, 1]: y = eye - v z.
+
+    Returns:
+        uint8 [rows, width, 3].
+    """
     flat_u, flat_v, level = (column[numbers] for column in tables.plane)
     z = 1 / (flat_u * u + flat_v * v + level).clip(1 / FAR, 2)
     x, y = u * z, world.eye - v * z
@@ -612,14 +687,20 @@ def shade(world: World, tables: Tables, unit, numbers, paint, clouds, cast, cont
     return colour.clip(0, 255).astype(np.uint8)
 
 
-def draw_scene(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the street of a seed -> photograph uint8 [height, width, 3], layout uint8 [height, width].
+def draw_scene(seed: int, height: int, width: int) -> tuple[Pixels, Layout]:
+    """Draw the street of a seed.
 
-    The layout holds class ids 0..VOID. Shapes other than 1:2 show the middle of the same view.
+    Args:
+        seed: Decides everything in it.
+        height: Of the picture, in pixels.
+        width: Likewise. Shapes other than 1:2 show the middle of the same view.
+
+    Returns:
+        The photograph, uint8 [height, width, 3], and its layout, uint8 [height, width], of class ids 0..VOID.
     """
     world, frame = build_world(seed), Frame(height, width)
     tables, enlarge = tabulate(world), 3 if height <= 96 else 2
-    fine = np.asarray(paint_polygons(world, [surface[0] for surface in world.surfaces], frame, enlarge, "I"))
+    fine = np.asarray(paint_polygons(world, [surface.points for surface in world.surfaces], frame, enlarge, "I"))
     numbers = np.ascontiguousarray(fine[enlarge // 2 :: enlarge, enlarge // 2 :: enlarge])
     paint = tables.paint.view(np.uint32)[:, 0][fine].view(np.uint8).reshape(*fine.shape, 4)
     paint = np.asarray(Image.fromarray(paint, "RGBX").reduce(enlarge))[..., :3]

@@ -9,6 +9,7 @@ import zlib
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from crn_tf.images import Size
 from crn_tf.layouts import ClassTable
@@ -27,7 +28,7 @@ _NO_COLOR = 255  # in tables of classes: a colour outside the palette
 class PngLayoutDecoder:
     """Decodes PNG layouts of one class table to class ids of one size, in the graph that is being traced."""
 
-    def __init__(self, classes: ClassTable, size: Size):
+    def __init__(self, classes: ClassTable, size: Size) -> None:
         """Prepare the tables.
 
         Args:
@@ -61,6 +62,7 @@ class PngLayoutDecoder:
         return tf.ensure_shape(layout, self._size), tf.ensure_shape(problem, [])
 
     def _decode_checked(self, png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `_decode_one`, of a picture whose first chunk is sound."""
         depth, kind = _depth_and_kind(png)
         no_palette = tf.constant(b""), tf.constant(b""), tf.constant(0)
         palette, alpha, data = tf.cond(kind == _PALETTE, lambda: _palette_chunks(png), lambda: no_palette)
@@ -77,10 +79,12 @@ class PngLayoutDecoder:
         return layout, tf.where(sound, tf.where(clear, _TRANSPARENT, ""), _DAMAGED)
 
     def _from_ids(self, pixels: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
+        """Grey pixels, uint16 [h, w, 4], to classes, uint8 [H, W]."""
         ids = tf.cast(self._resize(pixels[..., 0]), tf.int32) // _stretched(depth)
         return tf.gather(self._class_of_id, ids)
 
     def _from_colors(self, pixels: tf.Tensor) -> tf.Tensor:
+        """Pixels of colours, uint16 [h, w, 4], to classes, uint8 [H, W]."""
         return self._known_or_void(self._look_up(tf.cast(self._resize(pixels)[..., :3], tf.int32) // 256))
 
     def _from_palette(
@@ -121,6 +125,9 @@ def resize_nearest(pixels: tf.Tensor, size: Size, axis: int) -> tf.Tensor:
         pixels: [..., h, w, ...], of any size.
         size: Height and width to return.
         axis: Which axis is h; w follows.
+
+    Returns:
+        [..., H, W, ...], of the same type.
     """
     shape = tf.shape(pixels)
     rows = tf.gather(pixels, _nearest(shape[axis], size[0]), axis=axis)
@@ -214,7 +221,9 @@ def _palette_chunks(png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     if they do not)."""
     end = tf.strings.length(png)
 
-    def skip_chunk(position, palette, alpha, _):
+    def skip_chunk(
+        position: tf.Tensor, palette: tf.Tensor, alpha: tf.Tensor, _: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         length = tf.cast(tf.minimum(_number(png, position), MAX_PIXELS), tf.int32)
         kind = tf.strings.substr(png, position + 4, 4)
         colors = tf.strings.substr(png, position + 8, tf.minimum(length // 3, 256) * 3)
@@ -257,13 +266,13 @@ def _to_string(values: tf.Tensor) -> tf.Tensor:
     return tf.strings.reduce_join(tf.gather(every_byte, tf.cast(values, tf.int32)))
 
 
-def _palette_to_grey() -> np.ndarray:
+def _palette_to_grey() -> NDArray[np.uint8]:
     """What turns a PNG's first chunk of a palette picture into that of a grey one, by exclusive or: uint8 [25].
 
     Checksums are linear: that of the changed chunk differs by the same bits, whatever the picture.
     """
 
-    def chunk(kind: int) -> np.ndarray:
+    def chunk(kind: int) -> NDArray[np.uint8]:
         content = b"IHDR" + struct.pack(">2I5B", 1, 1, 8, kind, 0, 0, 0)
         return np.frombuffer(struct.pack(">I", 13) + content + struct.pack(">I", zlib.crc32(content)), np.uint8)
 

@@ -4,6 +4,8 @@ Everything between a client's bytes and the generator is in the graph: reading a
 rounding, encoding. A request that makes no sense fails with a text that says what was expected.
 """
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -13,6 +15,7 @@ from crn_tf.model_description import ModelDescription
 from crn_tf.passes import unfused
 from crn_tf.precision import Precision
 from crn_tf.serving_layouts import PngLayoutDecoder, resize_nearest, unknown_to_optimizers
+from crn_tf.tensors import OneHotLayout
 
 SUM_TOLERANCE = 0.01  # of the fractions of a soft layout's pixel; half precision rounds by less
 _JPEG_QUALITY = 95  # as test.py writes them
@@ -29,7 +32,7 @@ class ServingModel(tf.Module):
         description: ModelDescription,
         image_format: ImageFormat = "png",
         stored_in: Precision = "float32",
-    ):
+    ) -> None:
         """Take over a generator's weights.
 
         Args:
@@ -47,7 +50,7 @@ class ServingModel(tf.Module):
 
     @property
     def weights_bytes(self) -> int:
-        """Size of the stored weights."""
+        """Size of the stored weights, in bytes."""
         return sum(v.dtype.size * v.shape.num_elements() for v in self._trainable + self._fixed)
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
@@ -74,7 +77,7 @@ class ServingModel(tf.Module):
         shape = [None, *self._size, self._classes.num_classes]
         layouts = _shaped(layouts, shape, "fractions of the classes")
 
-        def proper(x):
+        def proper(x: OneHotLayout) -> tf.Tensor:
             sums = tf.abs(tf.reduce_sum(x, -1) - 1) <= SUM_TOLERANCE  # false for what is not a number, too
             return tf.reduce_all(sums & tf.reduce_all(x >= -SUM_TOLERANCE, -1), [1, 2])
 
@@ -131,7 +134,7 @@ class ServingModel(tf.Module):
 class _Untracked:
     """Hides a Keras model from the module, whose own variables are the ones to be saved."""
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model) -> None:
         self.model = model
 
 
@@ -150,7 +153,7 @@ def _shaped(tensor: tf.Tensor, shape: list[int | None], what: str) -> tf.Tensor:
     any_side, no_side = -1, -2
     expected = tf.constant([side or any_side for side in shape] + [no_side])
 
-    def fits(x):
+    def fits(x: tf.Tensor) -> tf.Tensor:
         sides = tf.concat([tf.shape(x), tf.fill([len(shape) + 1], no_side)], 0)[: len(shape) + 1]
         return tf.reduce_all((sides == expected) | ((expected == any_side) & (sides > 0)))
 
@@ -165,14 +168,16 @@ def _shaped(tensor: tf.Tensor, shape: list[int | None], what: str) -> tf.Tensor:
     )
 
 
-def _required(tensor: tf.Tensor, holds, text) -> tf.Tensor:
-    """The tensor, if a condition on it holds; else the request fails with a text (both functions of the tensor)."""
+def _required(
+    tensor: tf.Tensor, holds: Callable[[tf.Tensor], tf.Tensor], text: Callable[[tf.Tensor], list[str | tf.Tensor]]
+) -> tf.Tensor:
+    """The tensor, if a condition on it holds; else the request fails with a text, given in pieces."""
     message = tf.strings.join(text(tensor))
     with tf.control_dependencies([tf.debugging.Assert(holds(tensor), [message])]):
         return tf.identity(tensor)
 
 
-def _item_text(good: tf.Tensor, problem: tf.Tensor) -> list[tf.Tensor]:
+def _item_text(good: tf.Tensor, problem: tf.Tensor) -> list[str | tf.Tensor]:
     """Name the first bad item of a batch: bool [B], string []."""
     return [
         "item ", tf.as_string(_first(~good)), " of ", tf.as_string(tf.size(good)), " (from 0) ", problem

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from crn_tf.tensors import Pixels
+
 TILE_WIDTH = 384  # pixels, at most: a sheet is to be looked at, not measured
 _GAP, _HEADING = 4, 20
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
@@ -13,10 +15,10 @@ _INK, _PAPER = (40, 40, 40), (255, 255, 255)
 
 @dataclass(frozen=True)
 class Column:
-    """A sheet's column: a heading and pictures, each uint8 [H, W, 3]."""
+    """A sheet's column: a heading and pictures, each uint8 [H, W, 3], all of one size."""
 
     heading: str
-    pictures: Sequence[np.ndarray]
+    pictures: Sequence[Pixels] | Pixels  # one by one, or uint8 [N, H, W, 3]
 
 
 def tile_size(height: int, width: int) -> tuple[int, int]:
@@ -24,7 +26,7 @@ def tile_size(height: int, width: int) -> tuple[int, int]:
     return round(height * min(1, TILE_WIDTH / width)), min(width, TILE_WIDTH)
 
 
-def draw_sheet(columns: Sequence[Column]) -> np.ndarray:
+def draw_sheet(columns: Sequence[Column]) -> Pixels:
     """Draw pictures in columns, row by row, scaled down to `TILE_WIDTH` if they are wider.
 
     Returns:
@@ -43,7 +45,7 @@ def draw_sheet(columns: Sequence[Column]) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def tiles(sheet: np.ndarray, column: int, size: tuple[int, int]) -> list[np.ndarray]:
+def tiles(sheet: Pixels, column: int, size: tuple[int, int]) -> list[Pixels]:
     """The pictures in a column of a sheet that shows pictures of `size` (height, width)."""
     tile = tile_size(*size)
     rows = (sheet.shape[0] + _GAP - _HEADING) // (tile[0] + _GAP)
@@ -56,7 +58,7 @@ def _corner(row: int, column: int, tile: tuple[int, int]) -> tuple[int, int]:
     return _HEADING + row * (tile[0] + _GAP), column * (tile[1] + _GAP)
 
 
-def collection_columns(images: np.ndarray) -> list[Column]:
+def collection_columns(images: Pixels) -> list[Column]:
     """Columns for the k images of each layout: uint8 [N, k, H, W, 3]."""
     count = images.shape[1]
     return [Column("synthesized" if count == 1 else f"synthesized {u}", images[:, u]) for u in range(count)]

@@ -4,12 +4,31 @@ import keras
 import numpy as np
 from keras import ops
 
+from crn_tf.tensors import Layout, Pixels
+
 
 class Synthesizer:
-    """Turns layouts into images with a trained generator."""
+    """Turns layouts into images with a trained generator.
 
-    def __init__(self, generator: keras.Model):
-        """Prepare a generator from `build_generator` for synthesis."""
+    Example:
+        >>> import numpy as np
+        >>> from crn_tf import Synthesizer, build_generator
+        >>> synthesizer = Synthesizer(build_generator(height=16, num_classes=3, num_images=2, width=1 / 64))
+        >>> synthesizer.size
+        (16, 32)
+        >>> layout = np.zeros((16, 32), "uint8")
+        >>> layout[8:] = 1  # the lower half is of another class
+        >>> images = synthesizer(layout[None])  # a batch of one layout, two images of it
+        >>> images.shape, images.dtype
+        ((1, 2, 16, 32, 3), dtype('uint8'))
+    """
+
+    def __init__(self, generator: keras.Model) -> None:
+        """Prepare a generator for synthesis.
+
+        Args:
+            generator: From `build_generator`, `ModelDescription.build` or `load_generator`.
+        """
         height, width, self.num_classes = generator.input_shape[1:]
         layouts = keras.Input((height, width), dtype="uint8", name="layouts")
         known = ops.minimum(layouts, self.num_classes - 1)  # an exported model has no Python that refuses other ids
@@ -23,17 +42,17 @@ class Synthesizer:
         """Height and width of layouts and images, in pixels."""
         return self.model.input_shape[1:]
 
-    def __call__(self, layouts: np.ndarray) -> np.ndarray:
+    def __call__(self, layouts: Layout) -> Pixels:
         """Synthesize a batch.
 
         Args:
             layouts: Class ids, uint8 [B, H, W], at the generator's size.
 
         Returns:
-            uint8 [B, k, H, W, 3].
+            k images of each layout, uint8 [B, k, H, W, 3].
 
         Raises:
-            ValueError: The size is another, or an id is no class of the generator.
+            ValueError: The layouts have another size than the generator, or an id that is none of its classes.
         """
         if layouts.shape[1:] != self.size:
             raise ValueError(f"layouts are {layouts.shape[1:]}, the generator's size is {self.size}")

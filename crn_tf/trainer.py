@@ -1,6 +1,8 @@
 """The trainer: a generator, its perceiver, loss and optimizer, and one training step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,21 +11,23 @@ from keras import ops
 
 from crn_tf.cascade import module_height
 from crn_tf.checkpoints import named
-from crn_tf.distribution import mean_of_replicas, split
 from crn_tf.layouts import ClassTable
 from crn_tf.loss_weights import TAP_NAMES, find_loss_weights
 from crn_tf.losses import LOSSES, tap_errors
 from crn_tf.memory import choose_recomputation
 from crn_tf.model_description import ModelDescription
-from crn_tf.optimizer import Adam, apply_if_finite
+from crn_tf.optimizer import ADAM_EPSILON, Adam, apply_if_finite
 from crn_tf.perceiver import build_perceiver, split_blocks
+from crn_tf.precision import computing_in
 from crn_tf.recomputing import recomputing_blocks, recomputing_generator
+from crn_tf.replicas import mean_of_replicas, split
 from crn_tf.settings import TrainSettings
+from crn_tf.tensors import ClassIds, LossFunction, PerReplica, Photos, Tensor
 
 
 def describe_model(settings: TrainSettings, classes: ClassTable) -> ModelDescription:
     """The model that resolved settings ask for, with a data set's classes."""
-    return ModelDescription(settings.image_size[0], settings.grid, settings.images, settings.width, classes)
+    return ModelDescription(settings.size[0], settings.base_grid, settings.images, settings.width, classes)
 
 
 def build_trainer(settings: TrainSettings, description: ModelDescription, replicas: int = 1) -> tuple["Trainer", str]:
@@ -37,19 +41,59 @@ def build_trainer(settings: TrainSettings, description: ModelDescription, replic
     Raises:
         UserError: A file of weights cannot be used.
     """
-    perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
-    generator = description.build()
-    batch = settings.batch // replicas
-    recompute, why = choose_recomputation(settings.remat, generator, perceiver, batch, settings.precision)
-    weights = find_loss_weights(settings.loss_weights)
-    trainer = Trainer(generator, perceiver, settings.loss, weights, settings.lr, settings.trained_heights, recompute)
+    with computing_in(settings.precision):
+        perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
+        generator = description.build()
+        batch = settings.batch // replicas
+        recompute, why = choose_recomputation(settings.remat, generator, perceiver, batch, settings.precision)
+        trainer = Trainer(
+            generator,
+            perceiver,
+            settings.loss,
+            find_loss_weights(settings.loss_weights),
+            settings.lr,
+            settings.train_modules,
+            recompute,
+            settings.adam_epsilon,
+        )
     return trainer, why
+
+
+@dataclass(frozen=True)
+class Window:
+    """What happened in the steps since `Trainer.read_window` was called before.
+
+    Attributes:
+        terms: Each tap's part of the loss, the mean over the steps that were applied, float32 [taps]; None without any.
+        applied: Steps that changed the weights.
+        skipped: Steps whose loss or gradients were not finite.
+        skipped_in_a_row: How many of the newest steps were skipped, also of earlier windows.
+        loss_scale: Float16's; None in other precisions.
+    """
+
+    terms: np.ndarray | None
+    applied: int
+    skipped: int
+    skipped_in_a_row: int
+    loss_scale: float | None
 
 
 class Trainer:
     """Computes losses of a generator and takes training steps.
 
     Made in the scope of a distribution strategy, with networks made there, it shares each step among its replicas.
+    A step waits for nothing: what it found out stays on the device until `read_window`.
+
+    Example:
+        >>> import numpy as np
+        >>> from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver
+        >>> generator = build_generator(height=8, num_classes=3, width=0.01)
+        >>> trainer = Trainer(generator, build_perceiver("random"), "content", LOSS_WEIGHTS["inverse-elements"], 1e-3)
+        >>> photos = np.full((1, 8, 16, 3), 200, "uint8")
+        >>> layouts = np.zeros((1, 8, 16), "uint8")
+        >>> losses = [float(trainer.train_step(photos, layouts)[0]) for _ in range(5)]
+        >>> losses[-1] < losses[0]
+        True
     """
 
     def __init__(
@@ -61,6 +105,7 @@ class Trainer:
         learning_rate: float = 1e-4,
         train_modules: Sequence[int] | None = None,
         recompute: bool = False,
+        epsilon: float = ADAM_EPSILON,
     ):
         """Prepare training.
 
@@ -73,6 +118,7 @@ class Trainer:
             train_modules: Heights of the modules to train, with the projection of that height; None trains all. (The
                 release trained only 512 and 1024 at 1024p.)
             recompute: Keep less for the backward pass and compute it again, which takes longer (see `recomputing`).
+            epsilon: Adam's, which is added to the root of its second moment.
         """
         self._strategy = tf.distribute.get_strategy()
         self.generator, self.perceiver, self.recompute = generator, perceiver, recompute
@@ -81,20 +127,23 @@ class Trainer:
             self._synthesize = recomputing_generator(generator)
             self._blocks = recomputing_blocks(self._blocks)
         self.num_classes = generator.input_shape[-1]
-        self._loss = LOSSES[loss]
+        self._loss: LossFunction = LOSSES[loss]
         # Variables, so that they can change during training, and are kept in checkpoints.
         self.loss_weights = keras.Variable(loss_weights, dtype="float32", trainable=False, name="loss_weights")
         # All replicas assign the same to these.
         alike = {"trainable": False, "aggregation": "only_first_replica"}
         self._measured = keras.Variable(np.zeros(len(TAP_NAMES)), dtype="float32", name="measured", **alike)
         self._measured_steps = keras.Variable(0, dtype="int64", name="measured_steps", **alike)
-        self.skipped_in_a_row = keras.Variable(0, dtype="int64", name="skipped_in_a_row", **alike)
+        # Since `read_window`; not in checkpoints.
+        self._window_terms = keras.Variable(np.zeros(len(TAP_NAMES)), dtype="float32", name="window_terms", **alike)
+        # Steps applied, steps skipped, steps skipped in a row until now.
+        self._window_steps = keras.Variable(np.zeros(3), dtype="int64", name="window_steps", **alike)
         if train_modules is not None:
             for layer in generator.layers:
                 if layer.weights:
                     layer.trainable = module_height(layer.name) in train_modules
-        self.optimizer = Adam(learning_rate, name="adam")
-        if keras.config.dtype_policy().compute_dtype == "float16":  # small gradients would become zero
+        self.optimizer = Adam(learning_rate, epsilon=epsilon, name="adam")
+        if any(layer.compute_dtype == "float16" for layer in generator.layers):  # small gradients would become zero
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer, name="loss_scale")
         self.optimizer.build(generator.trainable_variables)
 
@@ -118,8 +167,8 @@ class Trainer:
         self.loss_weights.assign(np.where((old > 0) & (mean > 0), 1 / np.maximum(mean, 1e-30), old))
 
     def train_step(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Take one step of Adam, unless the loss or a gradient is not finite: then nothing is changed but
-        `skipped_in_a_row` (and float16's loss scale, which is halved).
+        """Take one step of Adam, unless the loss or a gradient is not finite: then nothing is changed but what
+        `read_window` tells (and float16's loss scale, which is halved).
 
         Args:
             photos: uint8 [B, H, W, 3]; of several workers, this one's part of the batch.
@@ -131,25 +180,41 @@ class Trainer:
         return self._train_step(*split(self._strategy, photos, layouts))
 
     @tf.function
-    def _train_step(self, photos, layouts):
+    def _train_step(self, photos: PerReplica, layouts: PerReplica) -> tuple[Tensor, Tensor]:
         return self._on_replicas(self._train_replica, photos, layouts)
 
-    def _train_replica(self, photos, layouts):
+    def _train_replica(self, photos: Photos, layouts: ClassIds) -> tuple[Tensor, Tensor]:
         with tf.GradientTape() as tape:
             loss, terms = self._compute_loss(photos, layouts)
             # The optimizer adds up the replicas' gradients.
             scaled_loss = self.optimizer.scale_loss(loss / self._strategy.num_replicas_in_sync)
         gradients = tape.gradient(scaled_loss, self.generator.trainable_variables)
         applied = apply_if_finite(self.optimizer, loss, gradients, self.generator.trainable_variables)
-        self.skipped_in_a_row.assign(tf.where(applied, tf.zeros((), "int64"), self.skipped_in_a_row.value + 1))
         loss, terms = mean_of_replicas(loss, terms)
         self._measure(terms, applied)
+        self._window_terms.assign_add(tf.where(applied, terms, tf.zeros_like(terms)))
+        done, skipped, in_a_row = tf.unstack(self._window_steps.value)
+        one = tf.cast(applied, "int64")
+        counts = [done + one, skipped + 1 - one, tf.where(applied, tf.zeros_like(in_a_row), in_a_row + 1)]
+        self._window_steps.assign(tf.stack(counts))
         return loss, terms
 
-    @property
-    def loss_scale(self) -> keras.Variable | None:
-        """What the loss is multiplied with for float16's gradients; None in other precisions."""
-        return getattr(self.optimizer, "dynamic_scale", None)
+    def read_window(self) -> Window:
+        """What happened since this was called before; waits for the steps that are under way."""
+        applied, skipped, in_a_row = map(int, self._window_steps.numpy())
+        terms = self._window_terms.numpy() / np.float32(applied) if applied else None
+        self._window_terms.assign(np.zeros(len(TAP_NAMES)))
+        self._window_steps.assign([0, 0, in_a_row])
+        scale = getattr(self.optimizer, "dynamic_scale", None)  # of Keras' optimizer for loss scaling
+        return Window(terms, applied, skipped, in_a_row, None if scale is None else float(scale.numpy()))
+
+    def skipped_last(self) -> bool:
+        """Whether the newest step was skipped; waits for it."""
+        return int(self._window_steps.numpy()[2]) > 0
+
+    def is_finite(self) -> bool:
+        """Whether all weights are numbers; waits for the steps that are under way."""
+        return bool(tf.reduce_all([tf.reduce_all(tf.math.is_finite(v.value)) for v in self.generator.variables]))
 
     @tf.function
     def evaluate(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -161,25 +226,25 @@ class Trainer:
         self._measure_step(*split(self._strategy, photos, layouts))
 
     @tf.function
-    def _measure_step(self, photos, layouts):
+    def _measure_step(self, photos: PerReplica, layouts: PerReplica) -> None:
         self._on_replicas(self._measure_replica, photos, layouts)
 
-    def _measure_replica(self, photos, layouts):
+    def _measure_replica(self, photos: Photos, layouts: ClassIds) -> Tensor:
         _, terms = mean_of_replicas(*self._compute_loss(photos, layouts))
         self._measure(terms, tf.reduce_all(tf.math.is_finite(terms)))
         return terms
 
-    def _on_replicas(self, function, *arguments):
+    def _on_replicas(self, function: Callable[..., Any], *arguments: PerReplica) -> Any:
         """Run a function on all replicas, and return the first one's results."""
         results = self._strategy.run(function, arguments)
         return tf.nest.map_structure(lambda result: self._strategy.experimental_local_results(result)[0], results)
 
-    def _measure(self, terms, finite) -> None:
+    def _measure(self, terms: Tensor, finite: Tensor) -> None:
         unweighted = tf.math.divide_no_nan(terms, self.loss_weights.value)
         self._measured.assign_add(tf.where(finite, unweighted, tf.zeros_like(unweighted)))
         self._measured_steps.assign_add(tf.cast(finite, "int64"))
 
-    def _compute_loss(self, photos, layouts):
+    def _compute_loss(self, photos: Photos, layouts: ClassIds) -> tuple[Tensor, Tensor]:
         layouts = ops.one_hot(layouts, self.num_classes)
         images = self._synthesize(layouts)  # [B, k, H, W, 3]
         with tf.control_dependencies([images]):  # or the photograph's taps would be computed early, and kept

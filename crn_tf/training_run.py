@@ -1,41 +1,40 @@
-"""A training run: epochs with a progress bar, validation, TensorBoard, sample sheets and checkpoints."""
+"""A training run: epoch by epoch, with validation, logs, sample sheets and checkpoints. `opening` opens one.
 
-import dataclasses
+The loop talks to the device only when it logs, saves, or ends an epoch: between, steps queue up on it.
+"""
+
 import math
-import signal
-import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
-import keras
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from crn_tf.checkpoints import save_weights
-from crn_tf.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
-from crn_tf.decoded_cache import DecodedCache
+from crn_tf.command_line import how_to_call
 from crn_tf.distribution import Distribution
 from crn_tf.errors import UserError
-from crn_tf.interruptions import training_begins
-from crn_tf.loading import take_over_weights
-from crn_tf.loss_weights import AUTO, TAP_NAMES, find_loss_weights, write_loss_weights
+from crn_tf.interruptions import Interruptions, PreemptedError, StopRequest
+from crn_tf.loss_weights import AUTO, TAP_NAMES, write_loss_weights
 from crn_tf.memory import peak_memory_gb
-from crn_tf.pipeline import InputPipeline
-from crn_tf.precision import PRECISION_POLICIES
-from crn_tf.release import load_release_checkpoint, release_prefix
-from crn_tf.run_folder import RunFolder, contents
+from crn_tf.model_description import ModelDescription
+from crn_tf.progress import EpochProgress, Progress
+from crn_tf.run_checkpoints import save_checkpoint
+from crn_tf.run_data import RunData
+from crn_tf.run_folder import RunFolder
 from crn_tf.run_reports import RunLogs, SampleSheets
 from crn_tf.settings import TrainSettings
+from crn_tf.stopping import StopAgreement
 from crn_tf.synthesizer import Synthesizer
-from crn_tf.trainer import build_trainer, describe_model
+from crn_tf.tensors import Tensor
+from crn_tf.trainer import Trainer, Window
+from crn_tf.validation import Validation
 
-SAMPLES = 4  # rows of a sample sheet
 CALIBRATION_BATCHES = 20  # of --loss-weights auto
 LOG_STEPS = 10  # TensorBoard gets the mean over so many steps
-MAX_SKIPPED = 10  # steps in a row whose loss or gradients are not finite
+MAX_SKIPPED = 10  # steps in a row whose loss or gradients are not finite, seen when it is logged
 MIN_LOSS_SCALE = 1.0  # of float16: below, gradients are too large even without scaling
 
 
@@ -43,112 +42,67 @@ class DivergedError(UserError):
     """The loss or the weights are no longer numbers: there is nothing worth saving."""
 
 
-class _PreemptedError(Exception):
-    """SIGTERM came while validating or calibrating."""
+@dataclass(frozen=True)
+class Epoch:
+    """Steps `first` to `last` - 1, of which a run may do only the latter part."""
+
+    number: int  # from 1
+    first: int
+    last: int
+    whole: bool  # False: the run ends before the epoch does
+
+    @classmethod
+    def at(cls, step: int, steps_per_epoch: int, last_step: int) -> "Epoch":
+        """The epoch that the next step belongs to."""
+        before = step // steps_per_epoch
+        first, end = before * steps_per_epoch, (before + 1) * steps_per_epoch
+        return cls(before + 1, first, min(end, last_step), end <= last_step)
 
 
 class TrainingRun:
-    """Everything a run needs, and where it stands."""
+    """Everything a run consists of, and where it stands. Made by `opening.open_run`.
 
-    def __init__(self, settings: TrainSettings, folder: RunFolder, distribution: Distribution | None = None):
-        """Open the data, build the networks and, if the run has a checkpoint, load it.
+    Attributes:
+        step: Steps taken so far.
+        last_step: Steps after which it is complete.
+        preempted: Whether it was stopped by SIGTERM.
+        notes: What was found out when it was opened, a line each.
+    """
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        folder: RunFolder,
+        distribution: Distribution,
+        data: RunData,
+        description: ModelDescription,
+        trainer: Trainer,
+        step: int,
+        notes: Sequence[str] = (),
+    ):
+        self.settings, self.folder, self.distribution = settings, folder, distribution
+        self.data, self.description, self.trainer = data, description, trainer
+        self.step, self.notes = step, tuple(notes)
+        self.last_step = last_step(settings, data)
+        self.preempted = False
+        self.validation = None
+        if data.validation:
+            self.validation = Validation(data.validation, trainer, folder, description, settings)
+        self._sheets = SampleSheets(folder, data.samples, Synthesizer(trainer.generator), data.classes)
+        self._logs = RunLogs(folder.logs if distribution.chief else None)
+        self._progress = Progress(tells=distribution.chief)
+        self._request = StopRequest()
+        self._agreement = StopAgreement(distribution, self._request, step)
+        self._saved_step = self._logged_step = step
+        self._saved_time = self._logged_time = time.monotonic()
+        self._last_loss: Tensor = math.nan
+        self._epoch_unseen = False  # SIGTERM came while it was validated
+
+    def run(self, interruptions: Interruptions | None = None) -> bool:
+        """Train until the last step or until asked to stop.
 
         Args:
-            settings: Resolved settings, with the perceiver's weights.
-            folder: Where the run is kept. If it has a checkpoint, the run goes on from there. Only the chief writes
-                there, and reads the checkpoint; other workers have it from the chief.
-            distribution: The devices to train on; one if None.
-
-        Raises:
-            UserError: Data, weights or checkpoint cannot be used.
-            UsageError: The devices cannot share the batch equally.
-        """
-        self.settings, self.folder = settings, folder
-        self.distribution = distribution or Distribution()
-        self.distribution.check_batch(settings.batch)
-        if self.distribution.chief and folder.path.is_dir():
-            folder.lock()
-        keras.config.set_dtype_policy(PRECISION_POLICIES[settings.precision])
-        keras.utils.set_random_seed(settings.seed)
-        self._open_data()
-        self.description = describe_model(settings, self.pipeline.data.classes)
-        if folder.checkpoints():
-            difference = folder.description().difference(self.description)
-            if difference:
-                raise UserError(f"the run {folder.path} is of another model: now {difference}")
-            folder.check_data(self.pipeline.data)
-        self.distribution.check_agreement(self._what_workers_share())
-        with self.distribution.strategy.scope():
-            self.trainer, why = build_trainer(settings, self.description, self.distribution.replicas)
-        # Kept, because a run that goes on with the other choice would differ by rounding.
-        self.settings = dataclasses.replace(settings, remat="on" if self.trainer.recompute else "off")
-        self.step = 0
-        if self.distribution.chief:
-            print(why)
-            self.step = folder.restore(self.trainer.variables()) if folder.checkpoints() else 0
-            if self.step == 0 and settings.init_from:
-                self._take_over(settings.init_from)
-        self.step = self.distribution.follow_chief(self.trainer.variables().values(), self.step)
-        self.trainer.optimizer.learning_rate = settings.lr  # a resumed run may have been given another
-        self._logs: RunLogs | None = None  # the chief's, while it trains
-        self._sheets = SampleSheets(
-            folder, self._samples, Synthesizer(self.trainer.generator), self.description.classes
-        )
-        epochs_end = settings.epochs * self.pipeline.steps_per_epoch
-        self.last_step = min(epochs_end, settings.steps or epochs_end)
-        self._stop_requested = False
-        self.preempted = False  # by SIGTERM
-        self._epoch_unseen = False  # SIGTERM came while the last epoch was validated
-        self._warnings: set[str] = set()
-        self._saved_step, self._saved_time = self.step, time.monotonic()
-
-    def _open_data(self) -> None:
-        s = self.settings
-        kind = s.dataset or find_kind(s.data)
-        data = open_data_set(s.data, kind, "train", s.image_size[0])
-        has_validation = "val" in splits(s.data, kind)
-        validation = open_data_set(s.data, kind, "val", s.image_size[0]) if has_validation else None
-        for part in (data, validation):
-            if isinstance(part, FileDataSet):
-                # A run that goes on may have left out some: it does so again.
-                part.check_sizes(skip_unreadable=bool(self.folder.checkpoints()))
-        if s.cache:
-            data = DecodedCache(data, s.image_size, s.fit, s.cache)
-        shard = self.distribution.shard
-        self.pipeline = InputPipeline(data, s.image_size, s.fit, s.batch, s.seed, s.flip, s.max_unreadable, shard)
-        self.validation = None
-        if validation:
-            # Of a few pairs, a single one may be more than the share.
-            share = s.max_unreadable and max(s.max_unreadable, 1 / min(len(validation), s.validation_limit))
-            self.validation = self._some(validation, s.validation_limit, share)
-        self._samples = self._some(validation or data, SAMPLES, 1.0)  # as long as there is any
-
-    def _what_workers_share(self) -> dict[str, str]:
-        """What has to be the same for all workers, as text. Their paths may differ."""
-        paths = ("data", "cache", "init_from", "vgg_weights", "loss_weights")
-        settings = {name: str(value) for name, value in self.settings.kept().items() if name not in paths}
-        settings["loss_weights"] = str(find_loss_weights(self.settings.loss_weights))
-        return settings | {"names of the data": contents(self.pipeline.data)["names_sha256"]}
-
-    def _some(self, data: DataSet, count: int, max_unreadable: float) -> InputPipeline:
-        size, fit = self.settings.image_size, self.settings.fit
-        return InputPipeline(EvenSample(data, count), size, fit, max_unreadable=max_unreadable)
-
-    def _take_over(self, path: Path) -> None:
-        """Start from a trained model, and say what was found in it."""
-        taken, fresh = take_over_weights(self.trainer.generator, path)
-        new = f"; new: {', '.join(map(str, fresh))}" if fresh else ""
-        print(f"modules taken over from {path}: {', '.join(map(str, taken))}{new}")
-        if self.settings.init_optimizer:
-            prefix = release_prefix(path)
-            if not prefix:
-                raise UserError(f"{path} is no checkpoint of the 2017 release; go on with a run of ours by --resume")
-            optimizer = getattr(self.trainer.optimizer, "inner_optimizer", self.trainer.optimizer)  # under loss scaling
-            load_release_checkpoint(self.trainer.generator, prefix, optimizer)
-            print(f"Adam's moments taken over, step {int(optimizer.iterations.numpy()):,}")
-
-    def run(self) -> bool:
-        """Train until the last step or until asked to stop.
+            interruptions: Of the command; of this run alone if None.
 
         Returns:
             Whether the run is complete; False after Ctrl-C, or SIGTERM (see `preempted`).
@@ -158,109 +112,103 @@ class TrainingRun:
                 learned until then is saved, unless it is spoiled; the last checkpoint stays.
         """
         if not self.distribution.chief:
-            return self._run()
+            return self._train(interruptions or Interruptions())
         self.folder.lock()
         try:
             if self.step == 0 and self.folder.checkpoints():
                 raise UserError(f"another process has trained in {self.folder.path} meanwhile: choose another --out")
-            self.folder.prepare(self.settings.to_json(), self.description, self.pipeline.data)
-            return self._run()
+            self.folder.prepare(self.settings.to_json(), self.description, self.data.train.data)
+            return self._train(interruptions or Interruptions())
         finally:
             self.folder.unlock()
 
-    def _run(self) -> bool:
-        complete, chief = True, self.distribution.chief
-        with self._stopping_between_steps():
+    def _train(self, interruptions: Interruptions) -> bool:
+        with interruptions.saving(self._request):
             try:
-                self._logs = RunLogs(self.folder.logs) if chief else None
-                if self.step == 0:
-                    self._calibrate()
-                    self._show_epoch(0, None)
-                else:
-                    self._show_unseen_epoch()
-                while self.step < self.last_step and not self._stopping():
-                    self._run_epoch()
-            except _PreemptedError:
-                complete = False
+                self._begin()
+                while self.step < self.last_step and not self._agreement.stops(self.step, now=True):
+                    self._train_epoch(Epoch.at(self.step, self.data.train.steps_per_epoch, self.last_step))
             except DivergedError:
                 raise
             except UserError as error:  # a data file, or the disk: the weights are good
-                with suppress(UserError):  # the disk is still full: there is one from before, or none
-                    self._save()
-                if not chief or not self.folder.checkpoints():
-                    raise
-                advice = f"when that is mended, go on with: python train.py --resume --out {self.folder.path}"
-                raise UserError(f"{error}; saved at step {self._saved_step}; {advice}") from error
-            self.preempted = self.distribution.any(self.preempted)
-            complete = complete and not self.distribution.any(self._epoch_unseen)
-            if chief:
-                self._save()
-                save_weights(self.folder.weights, self.trainer.generator, self.description)
-                self._sheets.write_stages(self.description.image_size)
-                self._logs.close()
-        return complete and self.step >= self.last_step
+                raise self._saved(error) from error
+            return self._finish()
 
-    def _run_epoch(self) -> None:
-        """Train to the end of the current epoch, from wherever in it the run stands."""
-        per_epoch, batch = self.pipeline.steps_per_epoch, self.settings.batch
-        epoch = self.step // per_epoch  # complete ones
-        first, last = epoch * per_epoch, min((epoch + 1) * per_epoch, self.last_step)
-        epochs = math.ceil(self.last_step / per_epoch)
-        if self.step == first:
+    def _begin(self) -> None:
+        """Show where the run starts, or the epoch that it was stopped or killed before it could show."""
+        if self.step == 0:
+            with suppress(PreemptedError):  # the loop will see it
+                self._calibrate()
+            self._show_epoch(0, None)
+            return
+        epoch = math.ceil(self.step / self.data.train.steps_per_epoch)
+        ended = self.step % self.data.train.steps_per_epoch == 0 or self.step == self.last_step
+        if ended and not self.folder.sample_sheet(epoch).exists():
+            self._show_epoch(epoch, None)
+
+    def _train_epoch(self, epoch: Epoch) -> None:
+        """Train to the end of an epoch, from wherever in it the run stands, unless it is asked to stop."""
+        pairs, batch = self.data.train, self.settings.batch
+        if self.step == epoch.first:
             self.trainer.start_measuring()
         if self.distribution.chief:
-            self._sheets.path(epoch + 1).unlink(missing_ok=True)  # of a shorter run, or of the same step: outdated
-        losses: list[float] = []
-        window: list[np.ndarray] = []
-        skipped, since = 0, time.monotonic()
-        with tqdm(
-            desc=f"epoch {epoch + 1}/{epochs}",
-            total=(last - first) * batch,
-            initial=(self.step - first) * batch,
-            unit="img",
-            mininterval=0.5 if sys.stderr.isatty() else 30,
-            disable=not self.distribution.chief,
-        ) as bar:
-            for photos, layouts in self.pipeline.batches(self.step, last):
-                loss, terms = self.trainer.train_step(photos, layouts)
+            self.folder.sample_sheet(epoch.number).unlink(missing_ok=True)  # of a shorter run: outdated
+        epochs = math.ceil(self.last_step / pairs.steps_per_epoch)
+        total, done = (epoch.last - epoch.first) * batch, (self.step - epoch.first) * batch
+        with self._progress.epoch(epoch.number, epochs, total, done) as progress:
+            self._logged_step, self._logged_time = self.step, time.monotonic()
+            for photos, layouts in pairs.batches(self.step, epoch.last):
+                self._last_loss, _ = self.trainer.train_step(photos, layouts)
                 self.step += 1
-                if self._was_applied(float(loss)):
-                    losses.append(float(loss))
-                    window.append(terms.numpy())
-                    bar.set_postfix_str(f"loss {np.mean(losses[-100:]):.2f}", refresh=False)
-                else:
-                    skipped += 1
-                bar.update(batch)
-                self._warn()
-                if len(window) + skipped == LOG_STEPS or self.step == last:
-                    unreadable = self.distribution.total(len(self.pipeline.unreadable))
-                    self.pipeline.check_unreadable(unreadable)  # no worker alone has met all of them
-                    self._log(
-                        "train",
-                        np.mean(window, axis=0) if window else None,
-                        images_per_second=(len(window) + skipped) * batch / (time.monotonic() - since),
-                        unreadable_pairs=unreadable,
-                        skipped_steps=skipped,
-                    )
-                    window, skipped, since = [], 0, time.monotonic()
-                if self.step < last:  # else what an epoch ends with belongs into the checkpoint
-                    if self._stopping():
+                progress.advance(batch)
+                self._progress.warn(self.data.left_out())
+                if self.step - self._logged_step == LOG_STEPS or self.step == epoch.last:
+                    self._log_steps(progress)
+                if self.step < epoch.last:  # else what an epoch ends with belongs into the checkpoint
+                    if self._agreement.stops(self.step):
                         return
                     self._save_if_due()
-        if epoch + 1 == self.settings.rebalance_epoch and self.step == first + per_epoch:
+        self._end_epoch(epoch, progress.mean_loss)
+
+    def _end_epoch(self, epoch: Epoch, mean_loss: float | None) -> None:
+        if epoch.number == self.settings.rebalance_epoch and epoch.whole:
             self.trainer.rebalance()
             self._show_loss_weights("rebalanced: losses before and after are not comparable")
         self._save_if_due()
-        self._show_epoch(epoch + 1, float(np.mean(losses)) if losses else None)
+        self._show_epoch(epoch.number, mean_loss)
+
+    def _finish(self) -> bool:
+        """Save what there is. Returns whether the run is complete."""
+        self.preempted = self.distribution.any(self._request.preempted)
+        unseen = self.distribution.any(self._epoch_unseen)
+        if self.distribution.chief:
+            self._save()
+            save_weights(self.folder.weights, self.trainer.generator, self.description)
+            self._sheets.write_stages(self.description.image_size, self._start)
+            self._logs.close()
+        return self.step >= self.last_step and not unseen
+
+    def _saved(self, error: UserError) -> UserError:
+        """Save what was learned until an error came that the weights have nothing to do with.
+
+        Returns:
+            The error to raise: the same, with what was saved and how to go on.
+        """
+        with suppress(UserError):  # the disk is still full: there is one from before, or none
+            self._save()
+        if not self.distribution.chief or not self.folder.checkpoints():
+            return error
+        advice = f"when that is mended, go on with: {how_to_call('train')} --resume --out {self.folder.path}"
+        return UserError(f"{error}; saved at step {self._saved_step}; {advice}")
 
     def _calibrate(self) -> None:
         """Measure the terms on the first batches, if the loss weights are to come from there."""
         if self.settings.loss_weights == AUTO:
             self.trainer.start_measuring()
-            count = min(CALIBRATION_BATCHES, self.pipeline.steps_per_epoch)
-            batches = self.pipeline.batches(0, count)
+            count = min(CALIBRATION_BATCHES, self.data.train.steps_per_epoch)
+            batches = self.data.train.batches(0, count)
             if self.distribution.shard[1] == 1:  # else all stop together, at the first step
-                batches = self._unless_preempted(batches)
+                batches = self._request.unless_preempted(batches)
             for batch in tqdm(batches, "calibrating", count, leave=False, disable=None):
                 self.trainer.measure(*batch)
             self.trainer.rebalance()
@@ -273,26 +221,82 @@ class TrainingRun:
         weights = dict(zip(TAP_NAMES, self.trainer.loss_weights.numpy().tolist(), strict=True))
         write_loss_weights(self.folder.loss_weights, tuple(weights.values()))
         self._logs.write_scalars("loss_weights", weights, self.step)
-        tqdm.write(f"loss weights {when}: " + ", ".join(f"{name} {weight:.4g}" for name, weight in weights.items()))
+        told = ", ".join(f"{name} {weight:.4g}" for name, weight in weights.items())
+        self._progress.say(f"loss weights {when}: {told}")
 
-    def _was_applied(self, loss: float) -> bool:
-        """Whether the step just taken changed the weights.
+    def _show_epoch(self, number: int, train_loss: float | None) -> None:
+        """After an epoch: validation loss, weights if they are the best yet, sample sheet, one line of text.
+
+        The other workers wait for the chief. After SIGTERM, all of it is left to the run that goes on.
+        """
+        if not self.distribution.chief:
+            return
+        texts = [f"loss {train_loss:.3f}"] if train_loss is not None else []
+        if self.validation:
+            try:
+                terms = self._validate(self.validation)
+            except PreemptedError:
+                self._epoch_unseen = True
+                return
+            best = self.validation.keep_if_best(float(terms.sum()), self.step) and number > 0
+            told = f"{'the best yet, ' if best else ''}{len(self.validation.pairs.data)} pairs"
+            texts.append(f"validation loss {terms.sum():.3f} ({told})")
+        self._logs.write_image("samples", self._sheets.write(number), self.step)
+        texts.append(str(self.folder.sample_sheet(number)))
+        self._progress.say(f"{f'epoch {number}' if number else self._start}, step {self.step}: {', '.join(texts)}")
+        self._progress.warn([*self.data.left_out(), *self.data.warnings()])
+
+    @property
+    def _start(self) -> str:
+        """What the model is called before its first step."""
+        return "untrained model" if self.settings.init_from is None else "model to start from"
+
+    def _validate(self, validation: Validation) -> np.ndarray:
+        """Each tap's part of the loss on validation pairs, logged.
 
         Raises:
-            DivergedError: It did not, and neither did many before it.
+            PreemptedError: SIGTERM came.
+            DivergedError: The loss is no number.
         """
-        skipped = int(self.trainer.skipped_in_a_row.numpy())
-        if not skipped:
-            return True
-        scale = self.trainer.loss_scale
-        if scale is None:
-            if skipped >= MAX_SKIPPED:
-                what = f"the loss is {loss}" if not math.isfinite(loss) else "gradients are not finite"
-                raise self._diverged(f"{what} at step {self.step}, the last of {skipped} in a row that were skipped")
-        elif float(scale.numpy()) < MIN_LOSS_SCALE:
-            what = f"float16's loss scale fell to {float(scale.numpy()):g} at step {self.step}"
+        terms = validation.measure(self._request)
+        if not np.isfinite(terms).all():
+            raise self._diverged(f"the validation loss became {terms.sum()} at step {self.step}")
+        self._log("validation", terms)
+        return terms
+
+    def _log_steps(self, progress: EpochProgress) -> None:
+        """Log what the steps since the last time found out, and look whether they lead anywhere."""
+        window = self.trainer.read_window()
+        unreadable = self.distribution.total(len(self.data.train.unreadable))
+        self.data.train.check_unreadable(unreadable)  # no worker alone has met all of them
+        progress.show(window)
+        images = (self.step - self._logged_step) * self.settings.batch
+        scalars = {
+            "images_per_second": images / (time.monotonic() - self._logged_time),
+            "unreadable_pairs": unreadable,
+            "skipped_steps": window.skipped,
+            "peak_memory_gb": peak_memory_gb(),
+        }
+        if window.loss_scale is not None:
+            scalars["loss_scale"] = window.loss_scale
+        self._log("train", window.terms, **scalars)
+        self._logged_step, self._logged_time = self.step, time.monotonic()
+        self._check(window)
+
+    def _check(self, window: Window) -> None:
+        """Look whether steps still change the weights.
+
+        Raises:
+            DivergedError: The newest did not, and neither did many before it.
+        """
+        skipped = window.skipped_in_a_row
+        if window.loss_scale is None and skipped >= MAX_SKIPPED:
+            loss = float(self._last_loss)
+            what = "gradients are not finite" if math.isfinite(loss) else f"the loss is {loss}"
+            raise self._diverged(f"{what} at step {self.step}, the last of {skipped} in a row that were skipped")
+        if window.loss_scale is not None and skipped and window.loss_scale < MIN_LOSS_SCALE:
+            what = f"float16's loss scale fell to {window.loss_scale:g} at step {self.step}"
             raise self._diverged(f"{what}, and gradients are still not finite")
-        return False
 
     def _diverged(self, what: str) -> DivergedError:
         checkpoints = self.folder.checkpoints()
@@ -300,11 +304,19 @@ class TrainingRun:
         advice = "a lower --lr" if self.settings.precision == "float32" else "a lower --lr, or --precision float32"
         return DivergedError(f"{what}; {kept}: try {advice}")
 
+    def _log(self, part: str, terms: np.ndarray | None, **scalars: float) -> None:
+        """Write the loss, each tap's part of it (if there are any), and other numbers to TensorBoard."""
+        if terms is not None:
+            scalars["loss"] = float(terms.sum())
+            scalars |= {f"tap_{name}": float(term) for name, term in zip(TAP_NAMES, terms, strict=True)}
+        self._logs.write_scalars(part, scalars, self.step)
+
     def _save_if_due(self) -> None:
         """Save a checkpoint, if the last one is old enough, and the last step was a good one."""
         every = self.settings.checkpoint_steps
         due = time.monotonic() - self._saved_time > 60 * self.settings.checkpoint_minutes
-        if (due or (every and self.step - self._saved_step >= every)) and not self.trainer.skipped_in_a_row.numpy():
+        due = due or bool(every and self.step - self._saved_step >= every)
+        if due and self.distribution.chief and not self.trainer.skipped_last():
             self._save()
 
     def _save(self) -> None:
@@ -315,121 +327,13 @@ class TrainingRun:
         """
         if self.step == self._saved_step or not self.distribution.chief:
             return
-        if not all(tf.reduce_all(tf.math.is_finite(v.value)) for v in self.trainer.generator.variables):
+        if not self.trainer.is_finite():
             raise self._diverged(f"weights became infinite at step {self.step}")
-        self.folder.save(self.step, self.trainer.variables())
+        save_checkpoint(self.folder, self.step, self.trainer.variables())
         self._saved_step, self._saved_time = self.step, time.monotonic()
 
-    def _stopping(self) -> bool:
-        """Whether a worker was asked to stop: then all do, after the same step."""
-        return self.distribution.any(self._stop_requested)
 
-    @contextmanager
-    def _stopping_between_steps(self) -> Iterator[None]:
-        """Ctrl-C lets the current step end, then stops; a second one stops at once. SIGTERM also ends a validation."""
-
-        def request_stop(number, frame):
-            if number == signal.SIGINT and self._stop_requested:
-                raise KeyboardInterrupt
-            self._stop_requested = True
-            if number == signal.SIGTERM:
-                self.preempted = True
-                tqdm.write("SIGTERM: saving after this step", file=sys.stderr)
-            else:
-                tqdm.write("stopping after this step (Ctrl-C again: at once, without saving)", file=sys.stderr)
-
-        before = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        training_begins()
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _unless_preempted(self, items: Iterable) -> Iterator:
-        """The same items.
-
-        Raises:
-            _PreemptedError: SIGTERM came.
-        """
-        for item in items:
-            if self.preempted:
-                raise _PreemptedError
-            yield item
-
-    def _show_unseen_epoch(self) -> None:
-        """Show the epoch that ended with this step, if the run was stopped or killed before it did."""
-        per_epoch = self.pipeline.steps_per_epoch
-        epoch = math.ceil(self.step / per_epoch)
-        ended = self.step % per_epoch == 0 or self.step == self.last_step
-        if ended and not self._sheets.path(epoch).exists():
-            self._show_epoch(epoch, None)
-
-    def _show_epoch(self, epoch: int, train_loss: float | None) -> None:
-        """After an epoch: validation loss, weights if they are the best yet, sample sheet, one line of text.
-
-        The other workers wait for the chief. After SIGTERM, all of it is left to the run that goes on.
-        """
-        if not self.distribution.chief:
-            return
-        texts = []
-        if train_loss is not None:
-            texts.append(f"loss {train_loss:.3f}")
-        if self.validation:
-            try:
-                terms = self._validate()
-            except _PreemptedError:
-                self._epoch_unseen = True
-                return
-            best = "the best yet, " if epoch and self._keep_if_best(float(terms.sum())) else ""
-            texts.append(f"validation loss {terms.sum():.3f} ({best}{len(self.validation.data)} pairs)")
-        self._logs.write_image("samples", self._sheets.write(epoch), self.step)
-        texts.append(str(self._sheets.path(epoch)))
-        tqdm.write(f"epoch {epoch}, step {self.step}: {', '.join(texts)}")
-        self._warn(self.pipeline.data.warning(), self.validation.data.warning() if self.validation else None)
-
-    def _warn(self, *warnings: str | None) -> None:
-        """Say what is given, and which pairs are left out, unless it was said before."""
-        pipelines = filter(None, (self.pipeline, self.validation, self._samples))
-        left_out = [f"{why}; the pair is left out" for pipeline in pipelines for why in pipeline.unreadable]
-        for warning in filter(None, (*left_out, *warnings)):
-            if warning not in self._warnings:  # colours: another one if there are more files in the count now
-                self._warnings.add(warning)
-                tqdm.write(f"warning: {warning}", file=sys.stderr)
-
-    def _keep_if_best(self, validation_loss: float) -> bool:
-        """Keep the generator beside the checkpoints, if its loss is the lowest since the loss is measured like this."""
-        kept = self.settings.kept()
-        measured = {
-            "validation_loss": validation_loss,
-            "step": self.step,
-            **{name: kept[name] for name in ("loss", "vgg_weights", "vgg_pool")},
-            "loss_weights": self.trainer.loss_weights.numpy().tolist(),
-            "pairs": len(self.validation.data),
-            "unreadable_pairs": len(self.validation.unreadable),
-        }
-        return self.folder.save_if_best(self.trainer.generator, self.description, measured)
-
-    def _validate(self) -> np.ndarray:
-        """Each tap's part of the loss on validation pairs, logged."""
-        count = len(self.validation.data)
-        batches = self._unless_preempted(self.validation.batches(0, count))
-        pairs = tqdm(batches, "validation", count, leave=False, unit="pair", disable=None)
-        terms = np.mean([self.trainer.evaluate(*pair)[1].numpy() for pair in pairs], axis=0)
-        if not np.isfinite(terms).all():
-            raise self._diverged(f"the validation loss became {terms.sum()} at step {self.step}")
-        self._log("validation", terms)
-        return terms
-
-    def _log(self, part: str, terms: np.ndarray | None, **scalars: float) -> None:
-        """Write the loss, each tap's part of it (if there are any), and other numbers to TensorBoard."""
-        if not self.distribution.chief:
-            return
-        if terms is not None:
-            scalars["loss"] = float(terms.sum())
-            scalars |= {f"tap_{name}": float(term) for name, term in zip(TAP_NAMES, terms, strict=True)}
-        if part == "train":
-            scalars["peak_memory_gb"] = peak_memory_gb()
-            if self.trainer.loss_scale is not None:
-                scalars["loss_scale"] = float(self.trainer.loss_scale.numpy())
-        self._logs.write_scalars(part, scalars, self.step)
+def last_step(settings: TrainSettings, data: RunData) -> int:
+    """Steps after which a run is complete."""
+    of_epochs = settings.epochs * data.train.steps_per_epoch
+    return min(of_epochs, settings.steps or of_epochs)

@@ -10,8 +10,12 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crn_tf.errors import UserError
+
+if TYPE_CHECKING:
+    import h5py
 
 _SECONDS = 15  # and one more for every 10 MB
 _FLOOR, _EXPANSION = 16 << 20, 8  # what a file may hold: so many bytes, or so many times its own size (if compressed)
@@ -25,7 +29,8 @@ def check_weights_file(path: Path) -> None:
     """Read all of a .h5 or .mat file in a child process, and see that it survives.
 
     Raises:
-        UserError: The file is damaged, refers to other files, or claims to hold far more than its size allows.
+        UserError: The file is missing or damaged, refers to other files, or claims to hold far more than its size
+            allows.
     """
     package = str(Path(__file__).resolve().parents[1])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))}
@@ -48,7 +53,7 @@ def _read_hdf5(path: Path) -> None:
 
     Raises:
         ValueError: The file refers to others, or claims too much.
-        Exception: What h5py raises for a damaged file.
+        Exception: The file is damaged; the kind is h5py's.
     """
     import h5py
 
@@ -77,11 +82,11 @@ def _read_hdf5(path: Path) -> None:
                     item[()]
 
 
-def _check_dataset(name: str, data, limit: int) -> int:
+def _check_dataset(name: str, data: "h5py.Dataset", limit: int) -> int:
     """The bytes a dataset claims to hold.
 
     Raises:
-        ValueError: They are more than `limit`, or in other files, or no numbers.
+        ValueError: The values are more bytes than `limit`, or in other files, or no numbers.
     """
     if data.external or data.is_virtual:
         raise ValueError(f"the values of {name} are in another file; expected everything inside it")
@@ -101,7 +106,7 @@ def _read_matlab(path: Path) -> None:
 
     Raises:
         ValueError: The file claims to inflate to far more than weights would, which hardly shrink.
-        Exception: What SciPy raises for a damaged file.
+        Exception: The file is damaged; the kind is SciPy's.
     """
     import scipy.io
 

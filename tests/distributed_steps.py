@@ -69,8 +69,8 @@ def apply_conditionally(distribution) -> dict[str, np.ndarray]:
     import keras
     import tensorflow as tf
 
-    from crn_tf.distribution import split
     from crn_tf.optimizer import apply_if_finite
+    from crn_tf.replicas import split
 
     strategy = distribution.strategy
     index, count = distribution.shard

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import measuring
 from crn_tf import build_generator, build_perceiver
 from crn_tf.errors import UsageError, UserError
-from crn_tf.settings import TrainSettings
+from crn_tf.flags import TrainFlags
 from tests.conftest import ROOT
 
 TINY = ("--size", "16x32", "--width", str(1 / 64))
@@ -56,10 +56,10 @@ def test_operations_of_the_papers_networks_are_the_published_ones():
 def test_several_values_make_every_combination_and_follow_the_schedule():
     variants = measuring.Benchmark(res=(256, 512), precision=("float32", "bfloat16"), width=0.1).variants()
     assert [(v.size, v.precision, v.images, v.loss) for v in variants] == [
-        ("256x512", "float32", 9, "best-per-class"),
-        ("256x512", "bfloat16", 9, "best-per-class"),
-        ("512x1024", "float32", 1, "content"),
-        ("512x1024", "bfloat16", 1, "content"),
+        ((256, 512), "float32", 9, "best-per-class"),
+        ((256, 512), "bfloat16", 9, "best-per-class"),
+        ((512, 1024), "float32", 1, "content"),
+        ((512, 1024), "bfloat16", 1, "content"),
     ]
     with pytest.raises(UsageError, match="several"):
         measuring.Benchmark(compare=True).variants()
@@ -100,7 +100,7 @@ def test_help_and_usage_errors_do_not_wait_for_tensorflow(tmp_path, program, arg
 def test_a_worker_that_dies_is_one_line(tmp_path, program, line):
     worker = tmp_path / "worker.py"
     worker.write_text(program)
-    settings = TrainSettings(size="16x32").resolved()
+    settings = TrainFlags.of(size="16x32", dataset="toy", vgg_weights="random").resolved()
     with pytest.raises(UserError, match=line) as error:
         measuring.run_worker(str(worker), settings, steps=1)
     assert "\n" not in str(error.value)

@@ -16,7 +16,8 @@ from crn_tf.files import write_text
 from crn_tf.layouts import CITYSCAPES, ClassTable
 from crn_tf.loading import load_generator
 from crn_tf.model_description import ModelDescription
-from crn_tf.run_folder import KEPT_CHECKPOINTS, RunFolder, newest_run
+from crn_tf.run_checkpoints import KEPT_CHECKPOINTS, restore_checkpoint, save_checkpoint
+from crn_tf.run_folder import RunFolder, newest_run
 from tests.conftest import ROOT
 
 CLASSES = ClassTable(("a", "b"), ((255, 0, 0), (0, 255, 0)), (0, 1), (2,))
@@ -33,7 +34,7 @@ def run(tmp_path, generator):
     """A run folder with a checkpoint at step 3."""
     folder = RunFolder(tmp_path / "run")
     write_text(folder.model, DESCRIPTION.to_json())
-    folder.save(3, named(generator))
+    save_checkpoint(folder, 3, named(generator))
     return folder
 
 
@@ -83,12 +84,12 @@ def test_a_checkpoint_restores_generator_and_optimizer(tmp_path):
     optimizer.build(generator.trainable_variables)
     optimizer.apply([np.float32(v) for v in generator.trainable_variables], generator.trainable_variables)
     folder = RunFolder(tmp_path)
-    folder.save(7, named(generator, optimizer))
+    save_checkpoint(folder, 7, named(generator, optimizer))
 
     again = DESCRIPTION.build()
     fresh = keras.optimizers.Adam(name="adam")
     fresh.build(again.trainable_variables)
-    assert folder.restore(named(again, fresh)) == 7
+    assert restore_checkpoint(folder, named(again, fresh)) == 7
     assert_same_weights(again, generator)
     assert int(fresh.iterations) == 1
     for a, b in zip(fresh.variables, optimizer.variables, strict=True):
@@ -97,14 +98,14 @@ def test_a_checkpoint_restores_generator_and_optimizer(tmp_path):
 
 def test_only_the_last_checkpoints_are_kept(run, generator):
     for step in (5, 9, 11, 100):
-        run.save(step, named(generator))
+        save_checkpoint(run, step, named(generator))
     assert [path.name for path in run.checkpoints()] == [f"step_{step:08d}" for step in (9, 11, 100)]
     assert KEPT_CHECKPOINTS == 3
     assert not list((run.path / "checkpoints").glob(".*"))
 
 
 def test_a_run_folder_loads_as_its_newest_checkpoint(run, generator, monkeypatch):
-    run.save(9, named(randomized(generator)))
+    save_checkpoint(run, 9, named(randomized(generator)))
     monkeypatch.chdir(run.path)
     for path in (str(run.path), run.path, "."):
         loaded, description = load_generator(path)
@@ -160,13 +161,13 @@ def test_a_checkpoint_of_another_width_is_refused(run):
     wider = dataclasses.replace(DESCRIPTION, width=0.02).build()
     words = r"module_4_conv1/kernel in the checkpoint .*step_00000003 is \[3, 3, 3, 10\], expected \[3, 3, 3, 20\]"
     with pytest.raises(UserError, match=words):
-        run.restore(named(wider))
+        restore_checkpoint(run, named(wider))
 
 
 def test_a_checkpoint_of_a_smaller_model_is_refused(run):
     taller = dataclasses.replace(DESCRIPTION, height=16).build()
     with pytest.raises(UserError, match=r"step_00000003 has no variable generator/module_16_conv1/kernel"):
-        run.restore(named(taller))
+        restore_checkpoint(run, named(taller))
 
 
 def damage_checkpoint(folder, damage):
@@ -187,20 +188,20 @@ def damage_checkpoint(folder, damage):
 def test_a_damaged_checkpoint_is_noticed(run, generator, damage):
     damage_checkpoint(run.checkpoints()[0], damage)
     with pytest.raises(UserError, match=r"cannot read the checkpoint .*step_00000003"):
-        run.restore(named(generator))
+        restore_checkpoint(run, named(generator))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped bit", "no index"])
 def test_the_checkpoint_before_a_damaged_one_is_used(run, generator, capsys, damage):
     weights = [weights.copy() for weights in generator.get_weights()]
     for step in (5, 8):
-        newest = run.save(step, named(randomized(generator, step)))
+        newest = save_checkpoint(run, step, named(randomized(generator, step)))
         damage_checkpoint(newest, damage)
     for locked in (False, True, False):
         if locked:
             run.lock()
         other = randomized(DESCRIPTION.build(), 99)
-        assert run.restore(named(other)) == 3
+        assert restore_checkpoint(run, named(other)) == 3
         run.unlock()
         for a, b in zip(other.get_weights(), weights, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -216,15 +217,15 @@ def test_the_checkpoint_before_a_damaged_one_is_used(run, generator, capsys, dam
                 assert line.endswith(f"; going on from step_00000003 instead; the damaged one is now damaged_{name}")
         else:
             assert not warnings
-    run.save(8, named(generator))
-    assert run.restore(named(other)) == 8
+    save_checkpoint(run, 8, named(generator))
+    assert restore_checkpoint(run, named(other)) == 8
 
 
 def test_a_run_without_any_whole_checkpoint_says_so(run, generator):
-    damage_checkpoint(run.save(5, named(generator)), "truncated")
+    damage_checkpoint(save_checkpoint(run, 5, named(generator)), "truncated")
     damage_checkpoint(run.checkpoints()[0], "no index")
     with pytest.raises(UserError, match=r"step_00000005: .*; the 1 before it are damaged too$"):
-        run.restore(named(generator))
+        restore_checkpoint(run, named(generator))
 
 
 def test_a_lock_ends_with_its_process_and_its_leftovers_are_removed(run):
@@ -287,6 +288,6 @@ def test_the_newest_run_is_the_one_saved_last(tmp_path, generator):
         newest_run(tmp_path)
     for name, age in (("b", 10), ("a", 0), ("c", 20)):
         folder = RunFolder(tmp_path / name)
-        checkpoint = folder.save(1, named(generator))
+        checkpoint = save_checkpoint(folder, 1, named(generator))
         os.utime(checkpoint, (1e9 - age, 1e9 - age))
     assert newest_run(tmp_path).path.name == "a"

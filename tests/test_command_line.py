@@ -12,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from crn_tf import build_generator
+from crn_tf.command_line import how_to_call
 from crn_tf.errors import run_command
 from tests.conftest import ROOT
 from tests.test_release import SMALL, release_values, write_checkpoint
@@ -63,6 +64,13 @@ def train_tiny(call, data, *more):
         (["train.py", "--res", "1024"], 2),
         (["train.py", "--res", "300"], 2),
         (["train.py", "--demo", "--batch", "0"], 2),
+        (["train.py", "--demo", "--seed", "4294967296"], 2),
+        (["train.py", "--dataset", "toy", "--vgg-weights", "random", "--epochs", "2", "--rebalance-epoch", "5"], 2),
+        (["train.py", "--data", "nowhere"], 1),
+        (["train.py", "--resume"], 1),
+        (["train.py", "--resume-or-start"], 2),
+        (["test.py"], 1),
+        (["test.py", "--weights", "nowhere"], 1),
         (["test.py", "--layouts", "missing.png"], 1),
     ],
 )
@@ -85,6 +93,26 @@ def test_without_data_and_vgg19_both_are_explained_at_once(call):
         "no VGG19 weights in vgg_weights/", "notop.h5", "imagenet-vgg-verydeep-19.mat", "--demo needs neither",
     ):  # fmt: skip
         assert words in message
+
+
+def test_a_missing_folder_and_vgg19_are_explained_at_once(call):
+    result = call("train.py", "--data", "nowhere")
+    message = the_error(result)
+    assert message == "error: no folder nowhere" and "no VGG19 weights in vgg_weights/" in result[2]
+
+
+def test_help_tells_what_is_used_instead_of_what_is_not_given(call):
+    code, output, _ = call("train.py", "--help")
+    assert code == 0 and "None" not in output
+    text = " ".join(output.replace("│", " ").split())
+    for words in (
+        "{256,512,1024}",
+        "(default: 9 up to 256 rows",
+        "(default: 200 up to 256 rows, 20 up to 512, 5 above",
+    ):
+        assert words in text
+    groups = [line.split()[1] for line in output.splitlines() if line.startswith("╭─") and " options " in line]
+    assert groups == ["options", "data", "model", "loss", "schedule", "run"]
 
 
 def test_the_demo_and_then_test_without_arguments(call, tmp_path):
@@ -129,6 +157,118 @@ def test_resume_goes_on_with_the_runs_own_settings(call, folder_data, tmp_path):
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir() if path.name.endswith("4")]
     message = the_error(call("train.py", "--resume", "--out", "run", "--width", "0.5"), 2)
     assert "--width of run is 0.02 and cannot be changed" in message
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_one_command_starts_and_goes_on(call, folder_data, tmp_path):
+    command = ("train.py", "--data", folder_data, *TINY, "--images", 1, "--resume-or-start")
+    code, output, errors = call(*command)
+    assert code == 0 and "nothing was started in run yet: starting" in output, errors
+    assert "steps 0 to 2 in run" in output
+    code, output, errors = call(*command, "--steps", 3)
+    assert code == 0 and "going on with run" in output, errors
+    assert "steps 2 to 3 in run" in output
+    assert "--resume goes on only" in the_error(call(*command, "--resume"), 2)
+    assert "needs to know which run: --out RUN" in the_error(call("train.py", "--resume-or-start"), 2)
+
+
+def test_a_dry_run_tells_and_writes_nothing(call, folder_data, tmp_path):
+    command = ("train.py", "--data", folder_data, *TINY, "--dry-run", "--cache", tmp_path / "cache")
+    before = files(tmp_path)
+    code, output, errors = call(*command)
+    assert code == 0, errors
+    assert files(tmp_path) == before and not (tmp_path / "run").exists() and not (tmp_path / "cache").exists()
+    told = dict(line.split(": ", 1) for line in output.splitlines() if ": " in line)
+    assert told["size"] == "32x64" and told["images"] == "9" and told["loss"] == "best-per-class"
+    assert "CPU cores" in told["device"] or "GPU" in told["device"]
+    assert told["data"] == "5 training pairs, 2 validation pairs, 3 classes"
+    assert int(told["parameters"].replace(",", "")) == build_generator(32, 3, 9, 0.02).count_params()
+    assert "GB for a step" in told["memory"] and told["steps"] == "0 to 2, 5 in an epoch, in run"
+    assert told["time for an epoch"] == "not known before the first steps"
+
+    train_tiny(call, folder_data)
+    before = files(tmp_path)
+    code, output, errors = call("train.py", "--resume", "--out", "run", "--dry-run", "--steps", 9)
+    assert code == 0 and "steps: 2 to 9" in output and "seconds for an epoch" in output, errors
+    assert files(tmp_path) == before
+
+
+def test_a_run_that_ends_before_its_loss_weights_are_rebalanced_says_so(call, folder_data):
+    assert (
+        "not rebalanced: epoch 1 ends at step 5, the run at step 2"
+        in train_tiny(call, folder_data, "--images", 1, "--epochs", 3)[1]
+    )
+
+
+def test_the_untrained_model_is_called_that_and_recomputation_is_told_when_it_is_on(call, folder_data):
+    output = train_tiny(call, folder_data, "--images", 1)[1]
+    assert "untrained model, step 0: validation loss" in output and "epoch 0" not in output
+    assert "recomputation" not in output
+    output = train_tiny(call, folder_data, "--images", 1, "--out", "again", "--remat", "on")[1]
+    assert "recomputation on" in output
+
+
+def test_data_of_a_run_are_not_exchanged_for_the_toy_streets_nor_back(call, folder_data):
+    train_tiny(call, folder_data, "--images", 1)
+    message = the_error(call("train.py", "--resume", "--out", "run", "--dataset", "toy"), 2)
+    assert f"--dataset toy: run was started on {folder_data}, which cannot be changed" in message
+    toy = ("train.py", "--dataset", "toy", *TINY[:-1], "toy", "--images", 1)
+    assert call(*toy)[0] == 0
+    assert call("train.py", "--resume", "--out", "toy", "--dataset", "toy", "--steps", 3)[0] == 0
+    message = the_error(call("train.py", "--resume", "--out", "toy", "--data", folder_data), 2)
+    assert "toy was started on the toy streets, which cannot be changed" in message
+
+
+def test_a_size_in_other_words_is_the_same_size(call, folder_data):
+    grid = ("--base-grid", "8x16")
+    train_tiny(call, folder_data, "--images", 1, *grid)
+    assert call("train.py", "--resume", "--out", "run", "--size", "32x64", "--steps", 3)[0] == 0
+    message = the_error(call("train.py", "--resume", "--out", "run", "--size", "64x128"), 2)
+    assert "--size of run is 32x64 and cannot be changed" in message
+    message = the_error(call("train.py", "--resume", "--out", "run", "--res", "256"), 2)
+    assert "--size of run is 32x64 and cannot be changed" in message
+
+
+@pytest.mark.parametrize("dataset", ["cityscapes", "folder", "release"])
+def test_layouts_of_a_kind_that_a_toy_run_has_not_need_their_folder(call, dataset):
+    assert call("train.py", "--dataset", "toy", *TINY, "--images", 1)[0] == 0
+    message = the_error(call("test.py", "--weights", "run", "--dataset", dataset), 2)
+    assert f"--dataset {dataset} needs its folder: --layouts FOLDER; run was trained on the toy streets" in message
+
+
+def test_the_optimizer_of_a_folder_that_is_no_release_checkpoint_is_one_line(call, folder_data, tmp_path, monkeypatch):
+    train_tiny(call, folder_data, "--images", 1)
+    monkeypatch.chdir(tmp_path / "run")
+    again = ("--images", 1, "--init-from", ".", "--init-optimizer", "--out", tmp_path / "again")
+    message = the_error(call("train.py", "--data", folder_data, *TINY[:-2], *again))
+    assert ". is no checkpoint of the 2017 release" in message
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], [], ["train", "--help"], ["download", "--help"]])
+def test_crn_has_the_commands(arguments):
+    result = subprocess.run([sys.executable, "-m", "crn_tf", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    expected = {"--version": "crn_tf 0.2.0", "train": "usage: crn train", "download": "usage: crn download"}
+    assert expected.get(arguments[0] if arguments else "", "crn export") in result.stdout
+
+
+def test_a_command_that_crn_has_not_is_told():
+    for name, words in (("trian", "there is no command 'trian': did you mean train?"), ("x", "expected one of train,")):
+        result = subprocess.run([sys.executable, "-m", "crn_tf", name], cwd=ROOT, capture_output=True, text=True)
+        assert result.returncode == 2 and result.stdout == "" and words in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("started", "called"),
+    [("/usr/bin/crn", "crn train"), ("train.py", "python train.py"), ("crn_tf/__main__.py", "python -m crn_tf train"),
+     ("crn_tf/train.py", "python -m crn_tf.train"), ("/usr/bin/pytest/__main__.py", "python train.py")],
+)  # fmt: skip
+def test_what_to_type_next_is_told_as_the_user_types(monkeypatch, started, called):
+    monkeypatch.setattr(sys, "argv", [str(ROOT / started) if started.startswith("crn_tf") else started])
+    assert how_to_call("train") == called
 
 
 def test_the_same_command_with_resume_goes_on(call, folder_data, tmp_path):

@@ -162,6 +162,8 @@ def test_a_missing_folder_is_called_missing(tmp_path, kind):
 def test_no_folder_at_all_is_wrong_usage():
     with pytest.raises(UsageError, match="the folder data needs its folder: --data FOLDER"):
         open_data_set(None, "folder", "train", 256)
+    with pytest.raises(UsageError, match="the cityscapes data needs its folder: --data FOLDER"):
+        splits(None, "cityscapes")
 
 
 def test_a_missing_split_is_told_the_splits_there_are(folder):
@@ -215,6 +217,12 @@ def test_layouts_alone_are_enough_where_photographs_are_not_needed(folder):
     photo(folder / "photos/train/without_layout.jpg")
     data = open_data_set(folder, None, "train", 256, need_photos=False)
     assert names(data) == ["a", "b"] and pixel(data.load_layout(1, SIZE, "resize")) == 1
+    data.check_sizes()
+    with pytest.raises(UserError, match=r"the layout .*/labels/train/a\.png has no photograph"):
+        data.load(0, SIZE, "resize")
+    before = data.fingerprint()
+    layout(folder / "labels/train/a.png", 1, (8, 8))
+    assert open_data_set(folder, None, "train", 256, need_photos=False).fingerprint() != before
 
 
 @pytest.mark.parametrize("path", ["photos/train/a.png", "labels/train/a.bmp"])

@@ -1,7 +1,6 @@
 """Generator, perceiver and loss together reproduce the numbers of the 2017 release's own graph."""
 
 import numpy as np
-import pytest
 import tensorflow as tf
 from keras import ops
 
@@ -22,7 +21,6 @@ def relative_error(name, found, expected) -> float:
     return error
 
 
-@pytest.mark.slow
 def test_nine_images_at_256p_with_loss_and_gradients(shared, standin):
     golden = np.load(GOLDEN / "golden_256p_diversity.npz")
     ids = LayoutReader(CITYSCAPES).read(shared / "data/release/cityscapes/Label256Full/00100027.png")

@@ -17,6 +17,7 @@ from PIL import Image
 from crn_tf.datasets import find_kind, layout_files, loose_layouts, open_data_set, splits
 from crn_tf.errors import UserError, unprintable
 from crn_tf.files import SMALL
+from crn_tf.flags import DEMO
 from crn_tf.images import MAX_PIXELS, image_size, read_image, read_photo
 from crn_tf.layouts import CITYSCAPES, LayoutReader, read_class_table
 from crn_tf.loss_weights import TAP_NAMES, find_loss_weights
@@ -200,7 +201,7 @@ def deep(brackets: str) -> str:
 
 
 def good_settings() -> dict:
-    return json.loads(TrainSettings(size="96x192", dataset="toy").to_json())
+    return json.loads(DEMO.resolved().to_json())
 
 
 READERS = {
@@ -292,7 +293,7 @@ def test_settings_of_another_type_are_refused(tmp_path, name, value):
     path.write_text(json.dumps(good_settings() | {name: value}))
     assert f"{name} is {value!r}, expected" in refusal(TrainSettings.read, path)
     path.write_text(json.dumps(good_settings()))
-    assert TrainSettings.read(path) == TrainSettings(size="96x192", dataset="toy")
+    assert TrainSettings.read(path) == DEMO.resolved()
 
 
 # --- names and links

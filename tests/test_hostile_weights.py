@@ -26,6 +26,7 @@ from crn_tf.loading import load_generator
 from crn_tf.loss_weights import find_loss_weights
 from crn_tf.model_description import ModelDescription
 from crn_tf.release import build_generator_from_release, describe_release
+from crn_tf.run_checkpoints import save_checkpoint
 from crn_tf.run_folder import RunFolder
 from crn_tf.vgg_weights import read_kernels
 from crn_tf.weights_guard import check_weights_file
@@ -121,7 +122,7 @@ def test_no_weights_file_runs_code(tmp_path, write, name):
 def test_no_checkpoint_runs_code(tmp_path, write):
     run = RunFolder(tmp_path / "run")
     write_text(run.model, DESCRIPTION.to_json())
-    checkpoint = run.save(1, named(DESCRIPTION.build()))
+    checkpoint = save_checkpoint(run, 1, named(DESCRIPTION.build()))
     size = sum(path.stat().st_size for path in checkpoint.iterdir())
     marker = tmp_path / "marker"
     for path in checkpoint.iterdir():
@@ -290,7 +291,7 @@ HOSTILE_DESCRIPTIONS = {
 def test_a_description_is_checked_before_memory_is_taken(tmp_path, case):
     text, words = HOSTILE_DESCRIPTIONS[case]
     run = RunFolder(tmp_path / "run")
-    run.save(1, named(DESCRIPTION.build()))
+    save_checkpoint(run, 1, named(DESCRIPTION.build()))
     write_text(run.model, text)
     message = one_line(load_generator, run.path)
     assert words in message and str(run.model) in message

@@ -183,7 +183,7 @@ def damaged_exif():
             yield good[:at] + bytes([changed]) + good[at + 1 :]
 
 
-@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # pytest removes ours
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # Pillow on the damage
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_a_sound_photograph_with_damaged_exif_is_read_turned_or_as_it_is_stored(tmp_path, kind):
     path = tmp_path / "a.png"  # whatever the file is called
@@ -210,15 +210,44 @@ def test_only_exif_ahead_of_a_pngs_pixels_turns_it(tmp_path, ahead):
     np.testing.assert_array_equal(read_photo(path, shown.shape[:2]), shown)
 
 
-def test_pillow_prints_nothing_about_damaged_exif(tmp_path):
+def read_all(folder, before="") -> str:
+    """What a process prints that reads all pictures in a folder, in several threads."""
+    code = f"""
+import sys, warnings, logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import numpy, PIL.Image
+def of_the_process():
+    logger = logging.getLogger("PIL")
+    return warnings.filters[:], warnings.showwarning, logger.handlers[:], logger.filters[:], logger.level
+found = of_the_process()
+from crn_tf.images import image_size, read_photo
+assert of_the_process() == found, "by the import"
+{before}
+found = of_the_process()
+with ThreadPoolExecutor(4) as threads:
+    list(threads.map(lambda path: (image_size(path), read_photo(path, (3, 5))), Path(sys.argv[1]).iterdir()))
+assert of_the_process() == found, "by reading"
+"""
+    child = subprocess.run([sys.executable, "-c", code, folder], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert child.returncode == 0, child.stderr
+    return child.stdout + child.stderr
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """Sound photographs with damaged EXIF."""
     for number, exif in enumerate(damaged_exif()):
         (tmp_path / f"{number}.jpg").write_bytes(encoded(noise(3, 5), "JPEG", exif))
-    code = (
-        "import sys; from pathlib import Path; from crn_tf.images import image_size, read_photo\n"
-        "for path in Path(sys.argv[1]).iterdir(): image_size(path), read_photo(path, (3, 5))"
-    )
-    child = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (child.returncode, child.stdout, child.stderr) == (0, "", "")
+    return tmp_path
+
+
+def test_a_program_that_reads_pictures_keeps_its_own_warnings_and_logging(damaged):
+    assert "UserWarning" in read_all(damaged)
+
+
+def test_pillow_prints_nothing_about_damaged_exif_in_a_command(damaged):
+    assert read_all(damaged, before="from crn_tf.quiet import silence_pillow; silence_pillow()") == ""
 
 
 def test_image_size_is_height_and_width_from_the_header_alone(tmp_path):

@@ -245,6 +245,13 @@ def test_a_palette_png_with_some_other_colours_is_still_read_by_colours(tmp_path
     assert "1 pixels (25.0%) in 1 of 1 " in reader.warning() and str(PINK) in reader.warning()
 
 
+@pytest.mark.filterwarnings("error::UserWarning")  # Pillow on opacities of a palette
+def test_an_opaque_palette_png_that_says_so_is_read_by_its_colours(tmp_path):
+    path = save_palette(tmp_path / "a.png", [[0, 0, 0, 1]], [BLUE, PINK], transparency=b"\xff\xff")
+    reader = LayoutReader(RGB)
+    assert reader.read(path).tolist() == [[2, 2, 2, 3]] and str(PINK) in reader.warning()
+
+
 def test_unknown_colours_become_void_and_are_counted_over_all_files(tmp_path):
     reader = LayoutReader(RGB)
     assert reader.warning() is None

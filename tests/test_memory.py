@@ -1,6 +1,7 @@
 """What is recomputed, chosen by the memory there is."""
 
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from crn_tf import build_generator, build_perceiver, memory
-from crn_tf.memory import UnknownMemoryError, choose_recomputation, training_memory_gb
+from crn_tf.memory import UnknownMemoryError, available_in_words, choose_recomputation, training_memory_gb
 from crn_tf.precision import computing_in
 
 # Gigabytes, by height and number of images.
@@ -197,6 +198,12 @@ def test_without_an_answer_recomputation_is_on_and_says_why(nvidia_smi, perceive
     assert recompute and "\n" not in told
     assert told.startswith("recomputation on: about 0.7 GB are needed without it, and what the GPU has is not known: ")
     assert choose_recomputation("off", generator, perceiver, 1, "float32") == (False, "recomputation off")
+    assert re.match(f"what the GPU has is not known: {why}", available_in_words())
+
+
+def test_memory_in_words_is_what_there_is(monkeypatch):
+    monkeypatch.setattr(memory, "available_gb", lambda: 12.34)
+    assert available_in_words() == "12.3 GB are available"
 
 
 def test_without_a_gpu_nvidia_smi_is_not_asked(nvidia_smi, tmp_path, monkeypatch):

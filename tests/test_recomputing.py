@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -131,3 +132,21 @@ def test_small_tensors_are_not_compiled(monkeypatch):
     with passes.unfused():
         subject(tf.zeros((4, 4)))
     assert traced[-1] == "EagerTensor"
+
+
+def test_what_another_thread_traces_meanwhile_is_fused(monkeypatch):
+    """An export beside a training: only the export has to run without XLA."""
+    monkeypatch.setattr(passes, "FUSE_FROM", 1)
+
+    def has_fused_parts() -> bool:
+        function = tf.function(passes.fused(lambda x: x + 1))
+        graph = function.get_concrete_function(tf.TensorSpec((4, 4))).graph
+        return any("Call" in operation.type for operation in graph.get_operations())
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        assert has_fused_parts()
+        with passes.unfused():
+            with passes.unfused():
+                assert not has_fused_parts()
+            assert elsewhere.submit(has_fused_parts).result() and not has_fused_parts()
+        assert has_fused_parts()

@@ -1,6 +1,7 @@
-"""Training settings: the release's schedule as defaults, what is refused, and the file they are kept in."""
+"""Flags and settings of training: the release's schedule as defaults, what is refused, the file they are kept in."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -10,7 +11,15 @@ from hypothesis import strategies as st
 
 from crn_tf.cascade import coarsest_grid, parse_pair
 from crn_tf.errors import UsageError, UserError
-from crn_tf.settings import DEMO, FIXED_AT_START, TrainSettings
+from crn_tf.flags import DEMO, TrainFlags
+from crn_tf.settings import FIXED_AT_START, TrainSettings
+
+
+def resolved(**given) -> TrainSettings:
+    """The settings that flags ask for, with data and a perceiver that need no files."""
+    if "data" not in given:
+        given = {"dataset": "toy", **given}
+    return TrainFlags.of(**{"vgg_weights": "random", **given}).resolved()
 
 
 @pytest.mark.parametrize(
@@ -18,17 +27,17 @@ from crn_tf.settings import DEMO, FIXED_AT_START, TrainSettings
     [(256, 9, "best-per-class", 200, 100), (512, 1, "content", 20, 10), (1024, 1, "content", 5, 2)],
 )
 def test_defaults_are_the_releases_schedule(res, images, loss, epochs, rebalance_epoch):
-    settings = TrainSettings(res=res).resolved()
+    settings = resolved(res=res)
     assert (settings.images, settings.loss, settings.epochs) == (images, loss, epochs)
     assert (settings.loss_weights, settings.rebalance_epoch) == ("inverse-elements", rebalance_epoch)
     assert (settings.lr, settings.batch, settings.precision) == (1e-4, 1, "float32")
-    assert settings.image_size == (res, 2 * res)
-    assert settings.base_grid == "4x8" and settings.grid == (4, 8)
+    assert settings.size == (res, 2 * res) and settings.base_grid == (4, 8)
+    assert settings.adam_epsilon == 1e-8
 
 
 @pytest.mark.parametrize(("size", "epochs"), [("192x256", 200), ("384x512", 20), ("768x1024", 5)])
 def test_other_sizes_take_the_schedule_of_the_next_height(size, epochs):
-    assert TrainSettings(size=size).resolved().epochs == epochs
+    assert resolved(size=size).epochs == epochs
 
 
 @pytest.mark.parametrize(
@@ -42,7 +51,7 @@ def test_other_sizes_take_the_schedule_of_the_next_height(size, epochs):
     ],
 )
 def test_loss_weights_are_rebalanced_after_half_of_the_epochs_unless_chosen(given, expected):
-    assert TrainSettings(**given).resolved().rebalance_epoch == expected
+    assert resolved(**given).rebalance_epoch == expected
 
 
 @pytest.mark.parametrize(
@@ -59,32 +68,69 @@ def test_loss_weights_are_rebalanced_after_half_of_the_epochs_unless_chosen(give
 )
 def test_options_that_make_no_sense_are_refused(given, words):
     with pytest.raises(UsageError, match=words):
-        TrainSettings(**given).resolved()
+        resolved(**given)
 
 
 def test_modules_to_train_are_heights():
-    assert TrainSettings(train_modules="128,256").resolved().trained_heights == [128, 256]
-    assert TrainSettings().resolved().trained_heights is None
+    assert resolved(train_modules="128,256").train_modules == (128, 256)
+    assert resolved().train_modules is None
 
 
 def test_what_is_given_is_kept():
-    settings = TrainSettings(images=4, loss="best-image", loss_weights="release-gta", epochs=7, base_grid="8x16")
-    settings = dataclasses.replace(settings, rebalance_epoch=2)
-    assert settings.resolved() == dataclasses.replace(settings, size="256x512")
+    given = {"images": 4, "loss": "best-image", "loss_weights": "release-gta", "epochs": 7, "rebalance_epoch": 2}
+    settings = resolved(**given, base_grid="8x16")
+    assert {name: getattr(settings, name) for name in given} == given and settings.base_grid == (8, 16)
 
 
 def test_several_images_are_compared_per_class_and_one_as_a_whole():
-    assert TrainSettings(res=512, images=3).resolved().loss == "best-per-class"
-    assert TrainSettings(res=256, images=1).resolved().loss == "content"
+    assert resolved(res=512, images=3).loss == "best-per-class"
+    assert resolved(res=256, images=1).loss == "content"
 
 
 def test_the_demo_makes_sense():
-    assert DEMO.resolved().grid == (3, 6)
+    assert DEMO.resolved().base_grid == (3, 6)
 
 
-def test_resolving_twice_changes_nothing():
-    once = TrainSettings(size="192x256").resolved()
-    assert once.resolved() == once and once.base_grid == "3x4"
+def test_settings_ask_for_themselves():
+    settings = resolved(size="192x256", train_modules="96,192", rebalance_epoch=3, checkpoint_steps=5)
+    assert TrainFlags.of_settings(settings).resolved() == settings and settings.base_grid == (3, 4)
+
+
+def test_a_flag_that_is_not_there_is_no_flag():
+    with pytest.raises(TypeError, match="there is no flag colour"):
+        TrainFlags.of(colour="red")
+
+
+def test_every_flag_of_a_run_is_a_setting_or_belongs_to_one_call():
+    flags = {name for group in vars(TrainFlags()).values() for name in vars(group)}
+    settings = {field.name for field in dataclasses.fields(TrainSettings)}
+    of_one_call = {"res", "out", "resume", "resume_or_start", "demo", "dry_run", "strategy"}
+    assert flags - settings == of_one_call and settings <= flags
+
+
+@pytest.mark.parametrize(("rebalance_epoch", "epochs"), [(5, 2), (2, 1)])
+def test_rebalancing_behind_the_last_epoch_is_refused(rebalance_epoch, epochs):
+    words = f"--rebalance-epoch {rebalance_epoch} is behind the last of {epochs} epochs: choose an earlier one"
+    with pytest.raises(UsageError, match=words):
+        resolved(rebalance_epoch=rebalance_epoch, epochs=epochs)
+    assert resolved(rebalance_epoch=2, epochs=2).rebalance_epoch == 2
+
+
+def test_a_run_that_goes_on_may_be_given_fewer_epochs():
+    before = resolved(epochs=4)
+    flags = TrainFlags.of_settings(before).changed(epochs=1)
+    assert flags.resolved(before).rebalance_epoch == 2
+
+
+def test_the_kind_of_a_data_set_is_decided(folder_data):
+    assert resolved(data=folder_data).dataset == "folder"
+
+
+def test_missing_data_and_vgg19_are_told_together(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"(?s)^no folder nowhere\nno VGG19 weights in vgg_weights/") as caught:
+        TrainFlags.of(data=Path("nowhere")).resolved()
+    assert caught.value.exit_code == 1
 
 
 # --- sizes and grids
@@ -120,7 +166,7 @@ def test_the_coarsest_grid(size, grid):
 def test_a_size_that_cannot_be_halved_often_enough_is_told_a_near_one_that_can(size, found, suggested):
     message = f"{size} can be halved only to {found}; a cascade starts from about 4x8. Try --size {suggested} "
     with pytest.raises(UsageError, match=re.escape(message)):
-        TrainSettings(size=size).resolved()
+        resolved(size=size)
 
 
 @given(st.integers(1, 6000), st.integers(1, 6000))
@@ -134,18 +180,18 @@ def test_a_grid_doubles_up_to_its_size_and_every_suggestion_has_one(height, widt
     doublings = (height // rows).bit_length() - 1
     assert (rows << doublings, columns << doublings) == (height, width)
     assert doublings <= 8 and min(rows, columns) <= 8
-    assert TrainSettings(size=f"{height}x{width}").resolved().grid == (rows, columns)
+    assert resolved(size=f"{height}x{width}").base_grid == (rows, columns)
 
 
 @pytest.mark.parametrize("base_grid", ["5x8", "4x4", "8x8", "300x600", "512x1024"])
 def test_a_grid_that_does_not_double_up_to_the_size_is_refused(base_grid):
     with pytest.raises(UsageError, match=f"256x512 is not a base grid of {base_grid} doubled up to eight times"):
-        TrainSettings(base_grid=base_grid).resolved()
+        resolved(base_grid=base_grid)
 
 
 def test_more_than_nine_modules_are_refused():
     with pytest.raises(UsageError, match="1024x2048 is not a base grid of 2x4 doubled up to eight times"):
-        TrainSettings(res=1024, base_grid="2x4").resolved()
+        resolved(res=1024, base_grid="2x4")
 
 
 @pytest.mark.parametrize("text", ["", "256", "256x", "256X512", "0x512", "-4x8", "4x8x1", "4.5x8", " 4x8", "1000000x1"])
@@ -157,7 +203,7 @@ def test_what_is_no_pair_of_numbers_is_wrong_usage(text):
 @pytest.mark.parametrize(("field", "option"), [("size", "--size"), ("base_grid", "--base-grid")])
 def test_a_bad_pair_is_told_with_its_option(field, option):
     with pytest.raises(UsageError, match=f"{option} must be like .*, not '4by8'"):
-        TrainSettings(**{field: "4by8"}).resolved()
+        resolved(**{field: "4by8"})
 
 
 # --- values
@@ -169,13 +215,20 @@ def test_a_bad_pair_is_told_with_its_option(field, option):
 )
 def test_amounts_must_be_positive(name, value):
     with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} must be greater than 0, not {value}$"):
-        TrainSettings(**{name: value}).resolved()
+        resolved(**{name: value})
 
 
-def test_the_seed_must_not_be_negative():
-    assert TrainSettings(seed=0).resolved().seed == 0
-    with pytest.raises(UsageError, match="--seed must not be negative, not -1"):
-        TrainSettings(seed=-1).resolved()
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**70])
+def test_a_seed_that_numpy_would_not_take_is_refused(seed):
+    assert resolved(seed=0).seed == 0 and resolved(seed=2**32 - 1).seed == 2**32 - 1
+    with pytest.raises(UsageError, match=f"--seed must be from 0 to 4294967295, not {seed}"):
+        resolved(seed=seed)
+
+
+@pytest.mark.parametrize("res", [0, 300, 2048])
+def test_a_resolution_that_the_release_has_not_is_refused(res):
+    with pytest.raises(UsageError, match=f"--res must be 256, 512 or 1024, not {res}: --size HEIGHTxWIDTH takes"):
+        resolved(res=res)
 
 
 def test_a_usage_error_leaves_with_exit_code_2():
@@ -190,46 +243,78 @@ def test_what_resume_cannot_change_are_settings():
 # --- the file
 
 
-def test_settings_are_read_as_they_were_written(tmp_path):
-    settings = TrainSettings(size="192x256", data=tmp_path, cache=tmp_path / "new", flip=True, lr=3e-4, steps=9)
-    settings = settings.resolved()
-    (tmp_path / "settings.json").write_text(settings.to_json())
-    assert TrainSettings.read(tmp_path / "settings.json") == settings
+def test_settings_are_read_as_they_were_written(folder_data):
+    settings = resolved(
+        size="192x256", data=folder_data, cache=folder_data / "new", flip=True, lr=3e-4, steps=9, train_modules="96,192"
+    )
+    path = folder_data / "settings.json"
+    path.write_text(settings.to_json())
+    assert TrainSettings.read(path) == settings
 
 
-def test_what_belongs_to_one_call_is_not_kept(tmp_path):
-    (tmp_path / "settings.json").write_text(TrainSettings(out=tmp_path, resume=True, demo=True, batch=3).to_json())
-    assert TrainSettings.read(tmp_path / "settings.json") == TrainSettings(batch=3)
-
-
-def test_paths_are_kept_absolute_so_that_a_run_goes_on_from_anywhere(tmp_path, monkeypatch):
+def test_paths_are_kept_absolute_so_that_a_run_goes_on_from_anywhere(folder_data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("vgg.h5").touch()
-    Path("settings.json").write_text(TrainSettings(data=Path("own"), vgg_weights="vgg.h5").to_json())
+    Path("settings.json").write_text(resolved(data=Path("own"), vgg_weights="vgg.h5").to_json())
     settings = TrainSettings.read(Path("settings.json"))
     assert settings.data == tmp_path / "own" and settings.vgg_weights == str(tmp_path / "vgg.h5")
 
 
-@pytest.mark.parametrize("weights", ["imagenet", "random", None])
+@pytest.mark.parametrize("weights", ["imagenet", "random"])
 def test_weights_that_are_no_file_are_kept_as_they_are(tmp_path, weights):
-    (tmp_path / "settings.json").write_text(TrainSettings(vgg_weights=weights).to_json())
+    (tmp_path / "settings.json").write_text(resolved(vgg_weights=weights).to_json())
     assert TrainSettings.read(tmp_path / "settings.json").vgg_weights == weights
+
+
+def rewritten(path: Path, remove: tuple = (), **values) -> Path:
+    """A file of settings of which some are missing and others are there."""
+    kept = json.loads(resolved().to_json())
+    path.write_text(json.dumps({name: value for name, value in (kept | values).items() if name not in remove}))
+    return path
+
+
+def test_a_run_from_before_adams_epsilon_was_a_setting_goes_on_with_the_one_it_had(tmp_path):
+    assert TrainSettings.read(rewritten(tmp_path / "a", remove=("adam_epsilon",))).adam_epsilon == 1e-7
+    assert TrainSettings.read(rewritten(tmp_path / "a")).adam_epsilon == 1e-8
+
+
+def test_settings_that_an_older_version_did_not_have_are_its_defaults(tmp_path):
+    newer = ("max_unreadable", "checkpoint_steps", "vgg_pool", "precision", "remat", "cache")
+    assert TrainSettings.read(rewritten(tmp_path / "a", remove=newer, res=None)) == resolved()
+
+
+def test_settings_that_a_newer_version_has_are_told(tmp_path, capsys):
+    assert TrainSettings.read(rewritten(tmp_path / "a", colour=1, model="crn")) == resolved()
+    assert (
+        capsys.readouterr().err == "warning: settings that this version does not know are left out: 'colour, model'\n"
+    )
+
+
+def test_the_kind_of_data_that_an_older_run_did_not_keep_is_found(folder_data, tmp_path):
+    path = rewritten(tmp_path / "a", dataset=None, data=str(folder_data))
+    assert TrainSettings.read(path).dataset == "folder"
+    path = rewritten(tmp_path / "a", dataset=None, data=str(tmp_path / "moved"))
+    assert TrainSettings.read(path).dataset is None
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [
-        ("{", "Expecting property name"),
-        ("[]", "list indices"),
-        ("{}", "'data'"),
-        ('{"data": null, "cache": null, "init_from": null, "colour": 1}', "unexpected keyword argument 'colour'"),
-        ('{"data": 5, "cache": null}', "int"),
-    ],
+    [("{", "Expecting property name"), ("[]", "expected a JSON object"), ("{}", "it has no size")],
 )
 def test_a_damaged_settings_file_is_named(tmp_path, text, complaint):
     (tmp_path / "settings.json").write_text(text)
     with pytest.raises(UserError, match=f"cannot read the settings {tmp_path}/settings.json: .*{complaint}"):
         TrainSettings.read(tmp_path / "settings.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("data", 5), ("size", "256"), ("size", 256), ("lr", "fast"), ("flip", 1), ("batch", True), ("loss", "l2"),
+     ("train_modules", "a,b"), ("train_modules", 4), ("steps", 1.5), ("vgg_weights", None)],
+)  # fmt: skip
+def test_a_setting_of_another_type_is_named(tmp_path, name, value):
+    with pytest.raises(UserError, match=f"cannot read the settings {tmp_path}/a: .*{name}"):
+        TrainSettings.read(rewritten(tmp_path / "a", **{name: value}))
 
 
 def test_a_missing_settings_file_is_explained(tmp_path):

@@ -56,15 +56,11 @@ def test_each_node_is_a_worker(submit, tmp_path):
     configs = [json.loads(line) for line in lines(tmp_path / "tf_config")]
     assert [config["task"] for config in configs] == [{"type": "worker", "index": index} for index in range(2)]
     assert all(config["cluster"] == {"worker": ["node7:23456", "node9:23456"]} for config in configs)
-    assert lines(tmp_path / "arguments") == ["train.py --strategy multi-worker --out runs/my run --data a b"] * 2
+    assert (
+        lines(tmp_path / "arguments")
+        == ["train.py --strategy multi-worker --resume-or-start --out runs/my run --data a b"] * 2
+    )
     assert not (tmp_path / "requeued").exists()
-
-
-def test_a_run_that_was_started_goes_on(submit, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run/settings.json").touch()
-    assert submit("run", "--res", "256") == 0
-    assert lines(tmp_path / "arguments")[0] == "train.py --strategy multi-worker --resume --out run --res 256"
 
 
 @pytest.mark.parametrize("code", [1, 2])

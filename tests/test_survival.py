@@ -12,13 +12,14 @@ import pytest
 
 from crn_tf.checkpoints import named, save_weights
 from crn_tf.errors import UserError
+from crn_tf.flags import TrainFlags
 from crn_tf.images import write_image
 from crn_tf.layouts import ClassTable
 from crn_tf.model_description import ModelDescription
+from crn_tf.opening import open_run
+from crn_tf.run_checkpoints import restore_checkpoint, save_checkpoint
 from crn_tf.run_folder import RunFolder
 from crn_tf.run_reports import RunLogs
-from crn_tf.settings import TrainSettings
-from crn_tf.training_run import TrainingRun
 from tests.conftest import ROOT
 from tests.full_disk import full_disk
 
@@ -62,12 +63,12 @@ DESCRIPTION = ModelDescription(8, (4, 6), 1, 0.02, ClassTable(("a",), ((255, 0, 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
     generator, folder = DESCRIPTION.build(), RunFolder(tmp_path)
-    folder.save(1, named(generator))
+    save_checkpoint(folder, 1, named(generator))
     with full_disk(1000), pytest.raises(UserError, match=r"^cannot write .*/step_00000002: File too large") as caught:
-        folder.save(2, named(generator))
+        save_checkpoint(folder, 2, named(generator))
     assert "\n" not in str(caught.value)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_00000001"]
-    assert folder.restore(named(generator)) == 1
+    assert restore_checkpoint(folder, named(generator)) == 1
 
 
 def test_a_full_disk_leaves_the_weights_and_images_before(tmp_path):
@@ -111,11 +112,11 @@ def free_bytes(folder) -> int:
 
 def test_a_disk_that_is_really_full_is_one_line(small_disk):
     folder = RunFolder(small_disk / "run")
-    folder.save(1, named(DESCRIPTION.build()))
+    save_checkpoint(folder, 1, named(DESCRIPTION.build()))
     image = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
     (small_disk / "full").write_bytes(bytes(free_bytes(small_disk)))
     for write in (
-        lambda: folder.save(2, named(DESCRIPTION.build())),
+        lambda: save_checkpoint(folder, 2, named(DESCRIPTION.build())),
         lambda: save_weights(folder.weights, DESCRIPTION.build(), DESCRIPTION),
         lambda: write_image(small_disk / "a.png", image),
     ):
@@ -126,10 +127,10 @@ def test_a_disk_that_is_really_full_is_one_line(small_disk):
 
 
 def test_a_disk_that_becomes_full_stops_the_run(folder_data, tmp_path, monkeypatch):
-    settings = TrainSettings(
+    settings = TrainFlags.of(
         size="16x32", data=folder_data, images=1, vgg_weights="random", width=0.02, epochs=2, checkpoint_steps=1
     ).resolved()
-    run = TrainingRun(settings, RunFolder(tmp_path / "run"))
+    run = open_run(settings, RunFolder(tmp_path / "run"))
     step = run.trainer.train_step
 
     def train_step(*batch):
@@ -149,5 +150,5 @@ def test_a_disk_that_becomes_full_stops_the_run(folder_data, tmp_path, monkeypat
         for limit in stack:
             limit.__exit__(None, None, None)
     assert "\n" not in str(caught.value) and caught.value.exit_code == 1
-    again = TrainingRun(dataclasses.replace(settings, steps=3), RunFolder(tmp_path / "run"))
+    again = open_run(dataclasses.replace(settings, steps=3), RunFolder(tmp_path / "run"))
     assert again.step == 2 and again.run()

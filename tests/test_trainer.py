@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver, content_loss, tap_error
-from crn_tf.precision import PRECISION_POLICIES
+from crn_tf.precision import computing_in
 
 WEIGHTS = LOSS_WEIGHTS["inverse-elements"]
 
@@ -119,17 +119,61 @@ def test_a_step_with_an_infinite_gradient_changes_nothing(perceiver, batch):
     subject = trainer(perceiver)
     subject.train_step(*batch)
     before = state(subject)
-    for weight, skipped in ((np.inf, 1), (np.nan, 2), (1e30, 3)):  # with the last one, gradients' squares overflow
+    for weight in (np.inf, np.nan, 1e30):  # with the last one, gradients' squares overflow
         subject.loss_weights.assign([weight, 1, 1, 1, 1, 1])
         loss, _ = subject.train_step(*batch)
         assert np.isfinite(loss) == (weight == 1e30)
-        assert int(subject.skipped_in_a_row) == skipped
+        assert subject.skipped_last()
         subject.loss_weights.assign(WEIGHTS)
         for name, value in state(subject).items():
             np.testing.assert_array_equal(value, before[name], err_msg=name)
+    window = subject.read_window()
+    assert (window.applied, window.skipped, window.skipped_in_a_row, window.loss_scale) == (1, 3, 3, None)
+    loss, terms = subject.train_step(*batch)
+    assert not subject.skipped_last() and int(subject.optimizer.iterations) == 2
+    window = subject.read_window()
+    assert (window.applied, window.skipped, window.skipped_in_a_row) == (1, 0, 0)
+    np.testing.assert_array_equal(window.terms, terms)
+
+
+def test_a_window_tells_of_the_steps_since_the_one_before(perceiver, batch):
+    subject = trainer(perceiver)
+    assert subject.read_window().terms is None
+    terms = [subject.train_step(*batch)[1] for _ in range(3)]
+    subject.loss_weights.assign([np.nan, 1, 1, 1, 1, 1])
+    for _ in range(2):
+        subject.train_step(*batch)
+    window = subject.read_window()
+    assert (window.applied, window.skipped, window.skipped_in_a_row) == (3, 2, 2)
+    np.testing.assert_allclose(window.terms, np.mean(terms, axis=0), rtol=1e-6)
     subject.train_step(*batch)
-    assert int(subject.skipped_in_a_row) == 0
-    assert int(subject.optimizer.iterations) == 2
+    window = subject.read_window()
+    assert window.terms is None and (window.applied, window.skipped, window.skipped_in_a_row) == (0, 1, 3)
+
+
+def test_weights_that_are_no_numbers_are_noticed(perceiver, batch):
+    subject = trainer(perceiver)
+    assert subject.is_finite()
+    kernel = subject.generator.get_layer("module_8_conv2").kernel
+    kernel.assign(np.where(np.arange(kernel.shape[-1]) == 3, np.inf, kernel.numpy()))
+    assert not subject.is_finite()
+
+
+@pytest.mark.parametrize("epsilon", [1e-8, 1e-2])
+def test_adams_first_step_is_the_release_formula_with_its_epsilon(perceiver, batch, epsilon):
+    """TensorFlow 1's Adam: rate * sqrt(1 - beta2) / (1 - beta1) * m / (sqrt(v) + epsilon)."""
+    keras.utils.set_random_seed(0)
+    subject = Trainer(build_generator(16, 4, 1, width=0.05), perceiver, "content", WEIGHTS, 1e-3, epsilon=epsilon)
+    default = trainer(perceiver)
+    assert default.optimizer.epsilon == 1e-8
+    before = subject.generator.get_weights()
+    subject.train_step(*batch)
+    moments = {v.path.rpartition("/")[2]: v.numpy() for v in subject.optimizer.variables}
+    for variable, was in zip(subject.generator.trainable_variables, before, strict=True):
+        name = variable.path.replace("/", "_")
+        m, v = moments[f"{name}_momentum"], moments[f"{name}_velocity"]
+        expected = was - 1e-3 * np.sqrt(1 - 0.999) / (1 - 0.9) * m / (np.sqrt(v) + epsilon)
+        np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_evaluating_changes_nothing(perceiver, batch):
@@ -150,11 +194,12 @@ def test_the_perceiver_stays_as_it_is(perceiver, batch):
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
-def test_mixed_precision_starts_at_the_same_loss_and_learns(float32_policy, perceiver, batch, precision):
+def test_mixed_precision_starts_at_the_same_loss_and_learns(perceiver, batch, precision):
     exact = trainer(perceiver)
     exact_loss = float(exact.evaluate(*batch)[0])
-    keras.config.set_dtype_policy(PRECISION_POLICIES[precision])
-    subject = trainer(build_perceiver("random"))
+    with computing_in(precision):
+        subject = trainer(build_perceiver("random"))
+    assert (subject.read_window().loss_scale is not None) == (precision == "float16")
     assert {variable.dtype for variable in subject.generator.variables} == {"float32"}
     losses = [float(subject.train_step(*batch)[0]) for _ in range(20)]
     assert losses[0] == pytest.approx(exact_loss, rel=0.02)

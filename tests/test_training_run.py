@@ -12,22 +12,25 @@ from PIL import Image
 
 from crn_tf import training_run
 from crn_tf.errors import UserError
+from crn_tf.flags import TrainFlags
 from crn_tf.loading import load_generator
 from crn_tf.loss_weights import TAP_NAMES, find_loss_weights
+from crn_tf.opening import open_run
 from crn_tf.run_folder import RunFolder
 from crn_tf.settings import TrainSettings
 from crn_tf.training_run import TrainingRun
+from crn_tf.validation import Validation
 
 
 @pytest.fixture
 def settings(folder_data):
-    return TrainSettings(
+    return TrainFlags.of(
         size="32x64", data=folder_data, images=2, vgg_weights="random", width=0.02, lr=1e-3, epochs=2, flip=True
     ).resolved()
 
 
 def start(settings, path) -> TrainingRun:
-    return TrainingRun(settings, RunFolder(path))
+    return open_run(settings, RunFolder(path))
 
 
 def assert_same_state(a: TrainingRun, b: TrainingRun) -> None:
@@ -113,7 +116,8 @@ def test_with_mirroring_rebalancing_and_batches_too(settings, tmp_path, interrup
 def test_a_run_that_was_killed_while_validating_shows_the_epoch_when_it_goes_on(settings, tmp_path, monkeypatch):
     settings = dataclasses.replace(settings, checkpoint_steps=1, steps=5)
     killed = start(settings, tmp_path / "run")
-    monkeypatch.setattr(killed, "_keep_if_best", lambda loss: 1 / 0)
+    keep = killed.validation.keep_if_best
+    monkeypatch.setattr(killed.validation, "keep_if_best", lambda loss, step: 1 / 0 if step else keep(loss, step))
     with pytest.raises(ZeroDivisionError):
         killed.run()
     assert not (tmp_path / "run/samples/epoch_0001.png").exists()
@@ -126,10 +130,13 @@ def test_a_sheet_of_a_shorter_run_does_not_stand_for_the_whole_epoch(settings, t
     assert start(dataclasses.replace(settings, steps=7), tmp_path / "run").run()
     sheet = tmp_path / "run/samples/epoch_0002.png"
     assert sheet.exists()
-    run = start(settings, tmp_path / "run")
-    monkeypatch.setattr(run, "_show_epoch", lambda epoch, loss: (_ for _ in ()).throw(KeyboardInterrupt))
-    monkeypatch.setattr(run, "_save_if_due", run._save)
-    with pytest.raises(KeyboardInterrupt):  # killed when the epoch has ended
+    run = start(dataclasses.replace(settings, checkpoint_steps=1), tmp_path / "run")
+
+    def killed(request):  # when the epoch has ended
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run.validation, "measure", killed)
+    with pytest.raises(KeyboardInterrupt):
         run.run()
     assert run.folder.checkpoints()[-1].name == "step_00000010" and not sheet.exists()
     again = start(settings, tmp_path / "run")
@@ -146,23 +153,26 @@ def test_workers_count_their_unreadable_pairs_together(settings, tmp_path, monke
         run.run()
 
 
-def test_the_best_weights_are_those_of_the_lowest_validation_loss(settings, tmp_path, monkeypatch):
+def test_the_best_weights_are_those_of_the_lowest_validation_loss(settings, tmp_path, monkeypatch, capsys):
     settings = dataclasses.replace(settings, epochs=4, rebalance_epoch=3)
     run = start(settings, tmp_path / "run")
     losses = iter([9.0, 5.0, 6.0, 7.0, 8.0])  # before training, and after each epoch
     weights = []
 
-    def validate():
+    def measure(request):
         weights.append(run.trainer.generator.get_weights())
         return np.full(6, next(losses) / 6)
 
-    monkeypatch.setattr(run, "_validate", validate)
+    monkeypatch.setattr(run.validation, "measure", measure)
     kept = []
-    keep = run._keep_if_best
-    monkeypatch.setattr(run, "_keep_if_best", lambda loss: kept.append(keep(loss)) or kept[-1])
+    keep = run.validation.keep_if_best
+    monkeypatch.setattr(run.validation, "keep_if_best", lambda loss, step: kept.append(keep(loss, step)) or kept[-1])
     assert run.run()
-    # After the third epoch the loss has other weights: lower ones before do not count.
-    assert kept == [True, False, True, False]
+    # The start counts, but is not called the best yet. After the third epoch the loss has other weights: lower ones
+    # before do not count.
+    assert kept == [True, True, False, True, False]
+    told = [line for line in capsys.readouterr().out.splitlines() if "validation loss" in line]
+    assert ["the best yet" in line for line in told] == [False, True, False, True, False]
     generator, _ = load_generator(run.folder.best_weights)
     for a, b in zip(generator.get_weights(), weights[3], strict=True):
         np.testing.assert_array_equal(a, b)
@@ -174,8 +184,9 @@ def test_the_same_perceiver_in_other_words_does_not_make_other_weights_the_best(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vgg.h5").touch()
     for file, loss, kept in ((Path("vgg.h5"), 2.0, True), (tmp_path / "vgg.h5", 3.0, False), ("random", 3.0, True)):
-        run.settings = dataclasses.replace(settings, vgg_weights=str(file))
-        assert run._keep_if_best(loss) is kept
+        other = dataclasses.replace(settings, vgg_weights=str(file))
+        validation = Validation(run.data.validation, run.trainer, run.folder, run.description, other)
+        assert validation.keep_if_best(loss, run.step) is kept
 
 
 def test_sigterm_while_the_last_epoch_is_validated_leaves_that_to_the_run_that_goes_on(settings, tmp_path, monkeypatch):
@@ -274,13 +285,13 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(settings, tmp_path, mo
     assert np.isfinite(run.trainer.loss_weights.numpy()).all()  # rebalanced without the step
 
 
-def test_a_collapsed_loss_scale_is_recognized(float32_policy, settings, tmp_path):
+def test_a_collapsed_loss_scale_is_recognized(settings, tmp_path):
     run = start(dataclasses.replace(settings, precision="float16"), tmp_path / "run")
-    run.trainer.loss_scale.assign(2.0)
+    run.trainer.optimizer.dynamic_scale.assign(2.0)
     kernel = run.trainer.generator.get_layer("projection_32").kernel
     kernel.assign(np.full(kernel.shape, np.nan))
     run.step = 1  # or it would validate first
-    words = r"float16's loss scale fell to 0\.5 at step 3, and gradients are still not finite; .*--precision float32"
+    words = r"float16's loss scale fell to 0\.125 at step 5, and gradients are still not finite; .*--precision float32"
     with pytest.raises(UserError, match=words):
         run.run()
 
@@ -333,7 +344,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_starts_again(settings, tmp
     whole = start(dataclasses.replace(settings, steps=2), tmp_path / "whole")
     whole.run()
     killed = start(dataclasses.replace(settings, steps=2), tmp_path / "run")
-    monkeypatch.setattr(killed, "_run_epoch", lambda: 1 / 0)
+    monkeypatch.setattr(killed.trainer, "train_step", lambda *batch: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         killed.run()
     again = start(dataclasses.replace(settings, steps=2), tmp_path / "run")
@@ -342,9 +353,16 @@ def test_a_run_that_ended_before_its_first_checkpoint_starts_again(settings, tmp
     assert_same_state(whole, again)
 
 
+def fourth_of_the_first_epoch(run: TrainingRun) -> int:
+    """Which pair the fourth step trains on."""
+    *_, (photos, _) = run.data.train.batches(0, 4)
+    pairs = [run.data.train.data.load(i, run.settings.size, "resize")[0] for i in range(5)]
+    return next(i for i, photo in enumerate(pairs) if (photos[0] == photo).numpy().all())
+
+
 def test_a_file_that_breaks_during_training_costs_no_steps(settings, tmp_path):
     run = start(settings, tmp_path / "run")
-    fourth = int(run.pipeline._epoch_order(0)[0][3])
+    fourth = fourth_of_the_first_epoch(run)
     (settings.data / f"photos/train/{fourth}.png").write_bytes(b"")
     words = rf"(?s)photos/train/{fourth}.png.*saved at step 3; .*go on with: python train.py --resume --out {tmp_path}"
     with pytest.raises(UserError, match=words):
@@ -376,8 +394,8 @@ def test_loss_weights_are_rebalanced_and_survive_a_resume(settings, tmp_path, ca
 def test_a_checkpoint_at_the_end_of_the_measured_epoch_has_the_new_weights(settings, tmp_path, monkeypatch):
     settings = dataclasses.replace(settings, rebalance_epoch=1, checkpoint_minutes=1e-9)
     killed = start(settings, tmp_path / "run")
-    show = killed._show_epoch
-    monkeypatch.setattr(killed, "_show_epoch", lambda epoch, loss: show(epoch, loss) if epoch == 0 else 1 / 0)
+    measure = killed.validation.measure
+    monkeypatch.setattr(killed.validation, "measure", lambda request: measure(request) if killed.step == 0 else 1 / 0)
     with pytest.raises(ZeroDivisionError):
         killed.run()
     continued = start(settings, tmp_path / "run")
@@ -395,11 +413,11 @@ def test_automatic_loss_weights_are_measured_before_the_first_step(settings, tmp
         assert scalars[f"validation/tap_{name}"][0] == pytest.approx(1, abs=0.5)
 
 
-def test_a_run_grows_from_a_smaller_one(settings, tmp_path, capsys):
-    small = start(dataclasses.replace(settings, size="16x32", base_grid="4x8", steps=1), tmp_path / "small")
+def test_a_run_grows_from_a_smaller_one(settings, tmp_path):
+    small = start(dataclasses.replace(settings, size=(16, 32), base_grid=(4, 8), steps=1), tmp_path / "small")
     small.run()
     taller = start(dataclasses.replace(settings, init_from=tmp_path / "small", steps=1), tmp_path / "taller")
-    assert f"modules taken over from {tmp_path / 'small'}: 4, 8, 16; new: 32" in capsys.readouterr().out
+    assert f"modules taken over from {tmp_path / 'small'}: 4, 8, 16; new: 32" in taller.notes
     kernel = taller.trainer.generator.get_layer("module_8_conv1").kernel
     np.testing.assert_array_equal(kernel, small.trainer.generator.get_layer("module_8_conv1").kernel)
 
@@ -428,11 +446,8 @@ def test_ctrl_c_during_the_last_step_completes_the_run(settings, tmp_path, monke
 
 def test_checkpoints_are_saved_while_it_runs(settings, tmp_path):
     run = start(dataclasses.replace(settings, checkpoint_minutes=1e-9, steps=3), tmp_path / "run")
-    saved = []
-    save = run.folder.save
-    run.folder.save = lambda step, variables: saved.append(step) or save(step, variables)
     run.run()
-    assert saved == [1, 2, 3]
+    assert [path.name[-1] for path in run.folder.checkpoints()] == ["1", "2", "3"]
 
 
 def test_a_run_of_another_model_is_not_continued(settings, tmp_path):

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import train
-from crn_tf import training_run  # noqa: F401 (what takes long)
+from crn_tf import opening  # noqa: F401 (what takes long)
 from crn_tf.errors import run_command
 
 TIMEOUT = 60  # seconds until a checkpoint appears
@@ -57,9 +57,7 @@ def main() -> None:
     codes = []
 
     def start() -> tuple[int, float]:
-        started = (known.out / "settings.json").exists()
-        given = ["--resume"] if started else arguments
-        return fork([*given, "--out", str(known.out)], log), time.time_ns()
+        return fork([*arguments, "--resume-or-start", "--out", str(known.out)], log), time.time_ns()
 
     def newest(pattern: str) -> int:
         """When the newest of some folders was made, in nanoseconds."""

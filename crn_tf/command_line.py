@@ -1,0 +1,21 @@
+"""What the commands' lines have in common, and how a message tells which command to type next."""
+
+import sys
+from pathlib import Path
+
+from tyro.conf import FlagCreatePairsOff
+
+INSTEAD = "(default: {})".format  # in a flag's help: what is used where it is not given
+Switch = FlagCreatePairsOff[bool]  # --resume, but no --no-resume
+
+_AT_THE_TOP = ("train", "test")  # commands that have a file of their own beside the package
+
+
+def how_to_call(command: str) -> str:
+    """What to type for a command, by how this process was started: `crn train`, or `python train.py`."""
+    program = Path(sys.argv[0])
+    if program.name == "crn":
+        return f"crn {command}"
+    if program.parent == Path(__file__).parent:  # python -m
+        return f"python -m crn_tf {command}" if program.name == "__main__.py" else f"python -m crn_tf.{command}"
+    return f"python {command}.py" if command in _AT_THE_TOP else f"python -m crn_tf.{command}"

@@ -1,0 +1,387 @@
+"""What `train.py` can be asked for, and how that becomes a run's settings: every default decided, every mistake told.
+
+A flag that is None was not given: what is used instead is said in its help, and decided in `TrainFlags.resolved`.
+"""
+
+import dataclasses
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import OmitArgPrefixes, arg
+
+from crn_tf.cascade import MAX_MODULES, coarsest_grid, module_heights, parse_pair
+from crn_tf.command_line import INSTEAD, Switch
+from crn_tf.datasets import EXPECTED_FORMS, Kind, find_kind
+from crn_tf.errors import UsageError, UserError
+from crn_tf.images import Fit, Size
+from crn_tf.loss_weights import find_loss_weights
+from crn_tf.precision import Precision
+from crn_tf.settings import LossName, Pooling, Recomputation, TrainSettings
+from crn_tf.vgg_weights import find_weights
+
+RESOLUTIONS = (256, 512, 1024)
+MAX_SEED = 2**32 - 1  # NumPy takes no larger one
+Strategy = Literal["auto", "single", "mirrored", "multi-worker"]
+
+
+@dataclass(frozen=True)
+class DataFlags:
+    """Photographs with layouts."""
+
+    data: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(needed, but for the toy data set)")] = None
+    """Folder of the data set."""
+    dataset: Annotated[
+        Kind | None,
+        arg(metavar="{cityscapes,release,folder,toy}", help_behavior_hint=INSTEAD("seen from the folder's shape")),
+    ] = None
+    """How the data set's files lie; toy: streets that are built in."""
+    fit: Fit = TrainSettings.fit
+    """Stretch pictures of another aspect ratio, or cut their centre."""
+    flip: bool = TrainSettings.flip
+    """Mirror half of the pairs, another half each epoch."""
+    cache: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint=INSTEAD("no cache"))] = None
+    """Folder for decoded pairs, so that each file is decoded once and not in every epoch."""
+    max_unreadable: float = TrainSettings.max_unreadable
+    """Share of the pairs whose files may turn out to be unreadable while training: they are left out.
+    With more the run saves and stops."""
+
+
+@dataclass(frozen=True)
+class ModelFlags:
+    """The network, and what it starts from."""
+
+    res: Annotated[int | None, arg(metavar="{256,512,1024}", help_behavior_hint=INSTEAD(RESOLUTIONS[0]))] = None
+    """Image height; the width is twice that."""
+    size: Annotated[str | None, arg(metavar="HEIGHTxWIDTH", help_behavior_hint=INSTEAD("as --res says"))] = None
+    """Height and width instead of --res, such as 192x256."""
+    base_grid: Annotated[
+        str | None, arg(metavar="ROWSxCOLUMNS", help_behavior_hint=INSTEAD("the size, halved as often as can be"))
+    ] = None
+    """Rows and columns of the first module's grid, such as 3x4."""
+    images: Annotated[
+        int | None, arg(metavar="K", help_behavior_hint=INSTEAD("9 up to 256 rows, 1 above, as in the release"))
+    ] = None
+    """Images synthesized for each layout."""
+    width: float = TrainSettings.width
+    """Multiplies the feature channels of every module."""
+    init_from: Annotated[Path | None, arg(metavar="MODEL", help_behavior_hint=INSTEAD("fresh weights"))] = None
+    """Start from a trained model: a run folder, a weights file, or a model.ckpt of the 2017 release.
+    Modules that it has are taken over, others start fresh."""
+    init_optimizer: bool = TrainSettings.init_optimizer
+    """With --init-from a release checkpoint of the same model: take over Adam's moments and step too."""
+    train_modules: Annotated[str | None, arg(metavar="HEIGHTS", help_behavior_hint=INSTEAD("all"))] = None
+    """Heights of the modules to train, such as 512,1024."""
+
+
+@dataclass(frozen=True)
+class LossFlags:
+    """How synthesized images are compared with photographs."""
+
+    loss: Annotated[
+        LossName | None,
+        arg(
+            metavar="{content,best-image,best-per-class}",
+            help_behavior_hint=INSTEAD("content for one image, best-per-class for several"),
+        ),
+    ] = None
+    """Which of the K images is compared with the photograph: all, the best, or the best for each class."""
+    loss_weights: Annotated[
+        str | None, arg(metavar="NAME|FILE", help_behavior_hint=INSTEAD("inverse-elements, rebalanced later"))
+    ] = None
+    """Weights of the perceiver's taps: inverse-elements, release-256p, release-512p, release-1024p, release-gta;
+    auto: measured on the first batches; or a JSON file."""
+    rebalance_epoch: Annotated[
+        int | None,
+        arg(metavar="EPOCH", help_behavior_hint=INSTEAD("half of the epochs, or never if --loss-weights are given")),
+    ] = None
+    """Epoch over which each tap's term is measured, to make all contribute equally from then on; 0 for never."""
+    vgg_weights: Annotated[
+        str | None, arg(metavar="FILE|NAME", help_behavior_hint=INSTEAD("the published file in vgg_weights/"))
+    ] = None
+    """VGG19 file (.h5 or .mat), "imagenet" to download it, or "random" to try things out."""
+    vgg_pool: Pooling = TrainSettings.vgg_pool
+    """Pooling in VGG19: the release's average, or the original maximum."""
+
+
+@dataclass(frozen=True)
+class ScheduleFlags:
+    """How long, and in what steps."""
+
+    epochs: Annotated[
+        int | None,
+        arg(metavar="N", help_behavior_hint=INSTEAD("200 up to 256 rows, 20 up to 512, 5 above: the release's")),
+    ] = None
+    """Passes over the data."""
+    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint=INSTEAD("as many as the epochs have"))] = None
+    """Stop after so many steps, whatever the epochs."""
+    batch: int = TrainSettings.batch
+    """Pairs in a step."""
+    lr: float = TrainSettings.lr
+    """Adam's learning rate."""
+    adam_epsilon: float = TrainSettings.adam_epsilon
+    """Added to the root of Adam's second moment; the release's."""
+    seed: int = TrainSettings.seed
+    """Decides the first weights and the order of the data."""
+
+
+@dataclass(frozen=True)
+class RunFlags:
+    """Where it is kept, what it computes on, when it saves."""
+
+    out: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint=INSTEAD("runs/NAME-SIZE-TIME"))] = None
+    """Run folder."""
+    resume: Switch = False
+    """Go on with the run in --out (or the newest in runs/) from its last checkpoint; other settings come from there."""
+    resume_or_start: Switch = False
+    """Go on with the run in --out if there is one, else start it: one command for the first start and every other."""
+    demo: Switch = False
+    """A small model on the built-in toy streets with an untrained perceiver: needs no files."""
+    dry_run: Switch = False
+    """Say what would be trained, on what, with how much memory, and stop. Writes nothing."""
+    precision: Precision = TrainSettings.precision
+    """Arithmetic of the convolutions; weights, normalization statistics and losses are always float32."""
+    remat: Recomputation = TrainSettings.remat
+    """Keep less in memory and compute it again in the backward pass; auto: if the memory there is would not do."""
+    strategy: Strategy = "auto"
+    """Devices that share each batch: one, all GPUs of this machine, or those of all workers that TF_CONFIG names;
+    auto: what there is."""
+    validation_limit: int = TrainSettings.validation_limit
+    """Validation pairs to measure the loss on, before training and after each epoch."""
+    checkpoint_minutes: float = TrainSettings.checkpoint_minutes
+    """Save a checkpoint so often."""
+    checkpoint_steps: Annotated[int | None, arg(metavar="N", help_behavior_hint=INSTEAD("by time only"))] = None
+    """Save a checkpoint after so many steps too, however short they take."""
+
+
+@dataclass(frozen=True)
+class TrainFlags:
+    """Train a Cascaded Refinement Network on photographs and their semantic layouts.
+
+    Defaults follow the 2017 release's schedule for the resolution.
+    """
+
+    data: DataFlags = field(default_factory=DataFlags)
+    model: ModelFlags = field(default_factory=ModelFlags)
+    loss: LossFlags = field(default_factory=LossFlags)
+    schedule: ScheduleFlags = field(default_factory=ScheduleFlags)
+    run: RunFlags = field(default_factory=RunFlags)
+
+    @classmethod
+    def of(cls, **values: Any) -> "TrainFlags":
+        """Flags by their names, without their groups.
+
+        Raises:
+            TypeError: There is no flag of a name.
+        """
+        return cls().changed(**values)
+
+    @classmethod
+    def of_settings(cls, settings: TrainSettings) -> "TrainFlags":
+        """The flags that ask for what a run does."""
+        values = settings.kept() | {name: getattr(settings, name) for name in ("data", "cache", "init_from")}
+        return cls.of(**values)
+
+    @classmethod
+    def parse(cls, arguments: list[str], prog: str | None = None, instead: "TrainFlags | None" = None) -> "TrainFlags":
+        """Flags from a command line.
+
+        Args:
+            arguments: Of the command line.
+            prog: What `--help` calls the command.
+            instead: What flags that are not given have; their defaults if None.
+
+        Raises:
+            SystemExit: After `--help` (0), or for flags that cannot be understood (2).
+        """
+        return tyro.cli(cls, args=arguments, prog=prog, default=instead or cls(), config=(OmitArgPrefixes,))
+
+    def changed(self, **values: Any) -> "TrainFlags":
+        """The same flags but for some, by their names without their groups.
+
+        Raises:
+            TypeError: There is no flag of a name.
+        """
+        groups = {}
+        for group in vars(self):
+            flags = getattr(self, group)
+            own = {name: values.pop(name) for name in list(values) if hasattr(flags, name)}
+            groups[group] = dataclasses.replace(flags, **own)
+        if values:
+            raise TypeError(f"there is no flag {', '.join(values)}")
+        return TrainFlags(**groups)
+
+    def resolved(self, before: TrainSettings | None = None) -> TrainSettings:
+        """Decide what was not given, and check all of it.
+
+        Args:
+            before: Settings of the run that goes on; None for a new run.
+
+        Raises:
+            UsageError: Flags make no sense, or contradict each other, or data are not named.
+            UserError: Data or VGG19 are not there; the message names all that is missing.
+        """
+        size, grid = self.size_and_grid()
+        _check_amounts(self)
+        trained = self._trained_heights(size, grid[0])
+        if self.loss.loss_weights:
+            find_loss_weights(self.loss.loss_weights)
+        settings = self._decided(size, grid, trained)
+        # A run that goes on may be given fewer epochs, and more again later.
+        if settings.rebalance_epoch > settings.epochs and not before:
+            raise UsageError(
+                f"--rebalance-epoch {settings.rebalance_epoch} is behind the last of {settings.epochs} epochs: "
+                "choose an earlier one, or 0 for never"
+            )
+        dataset, vgg_weights = self._find_needs()
+        return dataclasses.replace(settings, dataset=dataset, vgg_weights=vgg_weights)
+
+    def _decided(self, size: Size, grid: tuple[int, int], trained: tuple[int, ...] | None) -> TrainSettings:
+        """Settings in which only the data set's kind and VGG19's file may be missing."""
+        release_epochs, release_images = next(values for height, values in _RELEASE_SCHEDULE if size[0] <= height)
+        images = self.model.images or release_images
+        epochs = self.schedule.epochs or release_epochs
+        rebalance_epoch = self.loss.rebalance_epoch
+        if rebalance_epoch is None:  # half of the epochs, as the authors did, unless weights were chosen
+            rebalance_epoch = 0 if self.loss.loss_weights else max(1, epochs // 2)
+        return TrainSettings(
+            size=size,
+            base_grid=grid,
+            dataset=self.data.dataset,
+            images=images,
+            loss=self.loss.loss or ("content" if images == 1 else "best-per-class"),
+            loss_weights=self.loss.loss_weights or "inverse-elements",
+            rebalance_epoch=rebalance_epoch,
+            vgg_weights=self.loss.vgg_weights or "",
+            epochs=epochs,
+            train_modules=trained,
+            **self._as_they_are(),
+        )
+
+    def _as_they_are(self) -> dict[str, Any]:
+        """Flags that are settings without a decision."""
+        data, model, run = self.data, self.model, self.run
+        names = {
+            data: ("data", "fit", "flip", "cache", "max_unreadable"),
+            model: ("width", "init_from", "init_optimizer"),
+            self.loss: ("vgg_pool",),
+            self.schedule: ("steps", "batch", "lr", "adam_epsilon", "seed"),
+            run: ("precision", "remat", "validation_limit", "checkpoint_minutes", "checkpoint_steps"),
+        }
+        return {name: getattr(group, name) for group, own in names.items() for name in own}
+
+    def size_and_grid(self) -> tuple[Size, tuple[int, int]]:
+        """Height and width of the images, and the first module's grid.
+
+        Raises:
+            UsageError: There is no such cascade.
+        """
+        model = self.model
+        if model.res and model.size:
+            raise UsageError(f"--res {model.res} and --size {model.size} both say how large images are: give one")
+        if model.res is not None and model.res not in RESOLUTIONS:
+            raise UsageError(f"--res must be 256, 512 or 1024, not {model.res}: --size HEIGHTxWIDTH takes others")
+        res = model.res or RESOLUTIONS[0]
+        height, width = parse_pair(model.size, "--size") if model.size else (res, 2 * res)
+        rows, columns = parse_pair(model.base_grid, "--base-grid") if model.base_grid else coarsest_grid(height, width)
+        doublings = max(1, height // rows).bit_length() - 1
+        if (rows << doublings, columns << doublings) != (height, width) or doublings >= MAX_MODULES:
+            raise UsageError(
+                f"{height}x{width} is not a base grid of {rows}x{columns} doubled up to eight times: "
+                "choose another --size or --base-grid"
+            )
+        return (height, width), (rows, columns)
+
+    def _trained_heights(self, size: Size, rows: int) -> tuple[int, ...] | None:
+        """Heights of the modules to train; None for all.
+
+        Raises:
+            UsageError: There is no module of a height.
+        """
+        text = self.model.train_modules
+        if text is None:
+            return None
+        if not re.fullmatch(r"\d{1,5}(,\d{1,5})*", text):
+            raise UsageError(f"--train-modules must be like 512,1024, not {text!r}")
+        heights = tuple(int(part) for part in text.split(","))
+        there = module_heights(size[0], rows)
+        for wrong in sorted(set(heights).difference(there)):
+            raise UsageError(f"--train-modules {wrong}: there is no module of that height at {size[0]}x{size[1]}")
+        return heights
+
+    def _find_needs(self) -> tuple[Kind, str]:
+        """How the data set's files lie, and the perceiver's weights.
+
+        Raises:
+            UsageError: The toy data set was asked for, and a folder; or no data were.
+            UserError: Data or VGG19 are not there; all that is missing is named at once.
+        """
+        data, kind, weights = self.data.data, self.data.dataset, self.loss.vgg_weights
+        if kind == "toy" and data:
+            raise UsageError(f"the toy data set is built in; leave out --data {data}")
+        missing = []
+        if data is None and kind != "toy":
+            missing.append(
+                "no data: --data FOLDER with one of\n"
+                f"{EXPECTED_FORMS}\n"
+                "  Cityscapes: https://www.cityscapes-dataset.com (leftImg8bit_trainvaltest.zip, "
+                "gtFine_trainvaltest.zip)"
+            )
+        elif data is not None:
+            try:
+                kind = find_kind(data) if kind is None or not data.is_dir() else kind
+            except UserError as error:
+                missing.append(str(error))
+        if not weights:
+            try:
+                weights = str(find_weights())
+            except UserError as error:
+                missing.append(str(error))
+        if kind and weights and not missing:
+            return kind, weights
+        missing.append("--demo needs neither.")
+        raise (UserError if data or kind else UsageError)("\n".join(missing))
+
+
+def _check_amounts(flags: TrainFlags) -> None:
+    """Check numbers that stand for themselves.
+
+    Raises:
+        UsageError: One is out of its range.
+    """
+    positive = {
+        flags.model: ("images", "width"),
+        flags.schedule: ("epochs", "steps", "batch", "lr", "adam_epsilon"),
+        flags.run: ("checkpoint_minutes", "checkpoint_steps", "validation_limit"),
+    }
+    for group, names in positive.items():
+        for name in names:
+            value = getattr(group, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, not {value}")
+    if not 0 <= flags.data.max_unreadable < 1:
+        raise UsageError(f"--max-unreadable is a share, from 0 to less than 1, not {flags.data.max_unreadable}")
+    if not 0 <= flags.schedule.seed <= MAX_SEED:
+        raise UsageError(f"--seed must be from 0 to {MAX_SEED}, not {flags.schedule.seed}")
+    if (flags.loss.rebalance_epoch or 0) < 0:
+        raise UsageError(f"--rebalance-epoch must not be negative, not {flags.loss.rebalance_epoch}")
+    if flags.model.init_optimizer and not flags.model.init_from:
+        raise UsageError("--init-optimizer takes over the optimizer of --init-from MODEL: give that too")
+
+
+# The release's epochs and images for images up to a height.
+_RELEASE_SCHEDULE = ((256, (200, 9)), (512, (20, 1)), (float("inf"), (5, 1)))
+
+# What --demo starts from: about three minutes on two cores.
+DEMO = TrainFlags.of(
+    size="96x192",
+    dataset="toy",
+    images=1,
+    loss_weights="inverse-elements",
+    vgg_weights="random",
+    epochs=3,
+    lr=5e-4,
+    width=0.125,
+)

@@ -1,0 +1,89 @@
+"""What a training run says while it trains: a bar for each epoch, lines between them, each warning once."""
+
+import sys
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from crn_tf.trainer import Window
+
+SHOWN_WINDOWS = 10  # the bar's loss is the mean over so many
+
+
+class Progress:
+    """The terminal of the process that tells; other workers are silent, but for warnings."""
+
+    def __init__(self, tells: bool):
+        self._tells = tells
+        self._said: set[str] = set()
+
+    def say(self, line: str) -> None:
+        """Write a line above the bar."""
+        if self._tells:
+            tqdm.write(line)
+
+    def warn(self, warnings: Iterable[str]) -> None:
+        """Write warnings that were not written before."""
+        for warning in warnings:
+            if warning not in self._said:
+                self._said.add(warning)
+                tqdm.write(f"warning: {warning}", file=sys.stderr)
+
+    def epoch(self, number: int, epochs: int, pairs: int, done: int) -> "EpochProgress":
+        """The bar of an epoch.
+
+        Args:
+            number: Of the epoch, from 1.
+            epochs: How many there are.
+            pairs: How many the epoch has.
+            done: How many of them came before.
+        """
+        bar = tqdm(
+            desc=f"epoch {number}/{epochs}",
+            total=pairs,
+            initial=done,
+            unit="img",
+            mininterval=0.5 if sys.stderr.isatty() else 30,
+            disable=not self._tells,
+        )
+        return EpochProgress(bar)
+
+
+class EpochProgress:
+    """The bar of an epoch, and the mean of its loss."""
+
+    def __init__(self, bar: "tqdm[Any]"):
+        self._bar = bar
+        self._sum, self._applied, self._skipped = 0.0, 0, 0
+        self._newest: deque[tuple[float, int]] = deque(maxlen=SHOWN_WINDOWS)
+
+    def __enter__(self) -> "EpochProgress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def advance(self, pairs: int) -> None:
+        """Some pairs were trained on."""
+        self._bar.update(pairs)
+
+    def show(self, window: Window) -> None:
+        """Count the losses of some steps, and show them."""
+        self._skipped += window.skipped
+        if window.terms is not None:
+            total = float(window.terms.sum()) * window.applied
+            self._sum, self._applied = self._sum + total, self._applied + window.applied
+            self._newest.append((total, window.applied))
+        texts = [f"{self._skipped} skipped"] if self._skipped else []
+        if self._newest:
+            total, count = np.sum(self._newest, axis=0)
+            texts.insert(0, f"loss {total / count:.2f}")
+        self._bar.set_postfix_str(", ".join(texts), refresh=False)
+
+    @property
+    def mean_loss(self) -> float | None:
+        """Of the epoch's steps that were applied, so far as they were shown; None without any."""
+        return self._sum / self._applied if self._applied else None

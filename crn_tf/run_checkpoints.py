@@ -1,0 +1,99 @@
+"""The checkpoints of a run: saving one, going on from the newest that is whole, keeping the best weights."""
+
+import json
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from crn_tf.checkpoints import DamagedCheckpointError, read_variables, save_weights, write_variables
+from crn_tf.errors import UserError
+from crn_tf.files import write_text, written_aside
+from crn_tf.model_description import ModelDescription
+from crn_tf.run_folder import RunFolder
+
+KEPT_CHECKPOINTS = 3  # two to fall back on, if the newest is damaged
+_STATE = "state"  # prefix of the files in a checkpoint's folder
+
+
+def save_checkpoint(run: RunFolder, step: int, variables: dict[str, keras.Variable]) -> Path:
+    """Save a checkpoint and, once it is safely on the disk, remove all but the last few.
+
+    Raises:
+        UserError: It cannot be written; the earlier checkpoints are still there.
+    """
+    folder = run.checkpoint(step)
+    if not folder.is_dir():
+        with written_aside(folder, durable=True) as temporary:
+            temporary.mkdir()
+            write_variables(temporary / _STATE, variables, shown=folder)
+    for old in run.checkpoints()[:-KEPT_CHECKPOINTS]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def restore_checkpoint(run: RunFolder, variables: dict[str, keras.Variable]) -> int:
+    """Load the newest checkpoint that is whole, with a warning for each that is not, and return its step.
+
+    If this process has locked the folder, damaged ones are renamed, so that training can come to their step again.
+
+    Raises:
+        UserError: There is none, all are damaged, or it does not fit the variables.
+    """
+    if not run.checkpoints():
+        raise UserError(f"no checkpoint in {run.path / 'checkpoints'}: there is nothing to go on from")
+    *older, newest = run.checkpoints()
+    damaged = []
+    for folder in (newest, *reversed(older)):
+        try:
+            read_variables(folder / _STATE, variables)
+        except DamagedCheckpointError as error:
+            damaged.append((folder, error))
+            continue
+        _warn_of_damage(run, damaged, folder)
+        return int(folder.name.removeprefix("step_"))
+    others = f"; the {len(older)} before it are damaged too" if older else ""
+    raise DamagedCheckpointError(f"{damaged[0][1]}{others}")
+
+
+def _warn_of_damage(run: RunFolder, damaged: list[tuple[Path, DamagedCheckpointError]], used: Path) -> None:
+    for folder, error in damaged:
+        renamed = ""
+        if run.locked:
+            aside = folder.with_name(f"damaged_{folder.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            with suppress(OSError):  # it then stays, and is met again
+                folder.rename(aside)
+                renamed = f"; the damaged one is now {aside.name}"
+        print(f"warning: {error}; going on from {used.name} instead{renamed}", file=sys.stderr)
+
+
+def keep_if_best(
+    run: RunFolder, generator: keras.Model, description: ModelDescription, measured: dict[str, Any]
+) -> bool:
+    """Keep a generator as the best one, if its validation loss is the lowest yet.
+
+    Args:
+        run: The run's folder.
+        generator: The generator.
+        description: Its description.
+        measured: JSON values: "validation_loss", "step", and whatever has to be equal for losses to be comparable,
+            such as the loss weights. Where that differs from the kept one's, the new one counts as better.
+
+    Returns:
+        Whether it was kept.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    best = run.best() if run.best_weights.exists() else None
+    same = measured.keys() - {"validation_loss", "step"}
+    comparable = best is not None and all(best.get(name) == measured[name] for name in same)
+    if best and comparable and best["validation_loss"] <= measured["validation_loss"]:
+        return False
+    save_weights(run.best_weights, generator, description)
+    write_text(run.best_measured, json.dumps(measured, indent=1) + "\n")
+    return True

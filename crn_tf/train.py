@@ -1,0 +1,190 @@
+"""Train a Cascaded Refinement Network: `python train.py`, `crn train`, or `python -m crn_tf.train`; see `--help`.
+
+python train.py --demo                                              # toy scenes, no files needed
+python train.py --res 256 --data cityscapes                         # the 2017 release's schedule
+python train.py --size 192x256 --data camvid --images 1 --width 0.5 # another size, another data set
+python train.py --resume --out runs/NAME                            # go on
+python train.py --resume-or-start --out runs/NAME --data camvid     # for schedulers: start, or go on
+python train.py --dry-run --res 1024 --data cityscapes              # what it would take
+"""
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crn_tf.cluster import find_cluster
+from crn_tf.command_line import how_to_call
+from crn_tf.errors import RESTART, STOPPED, UsageError, run_command
+from crn_tf.flags import DEMO, TrainFlags
+from crn_tf.interruptions import Interruptions
+from crn_tf.quiet import start_tensorflow, warn_of_slowness
+from crn_tf.run_folder import RunFolder, newest_run
+from crn_tf.settings import FIXED_AT_START, TrainSettings
+
+if TYPE_CHECKING:
+    from crn_tf.training_run import TrainingRun
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a command line asks for."""
+
+    settings: TrainSettings
+    folder: RunFolder
+    strategy: str
+    goes_on: bool
+    dry_run: bool
+    note: str | None  # on what was decided
+
+
+def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
+    """Parse the command line, check what can be checked at once, and train.
+
+    Args:
+        arguments: Of the command line; this process' own if None.
+        prog: What `--help` calls the command; the file's name if None.
+
+    Returns:
+        The exit code: 0 for a complete run, `RESTART` after SIGTERM, `STOPPED` after Ctrl-C.
+    """
+    with Interruptions() as interruptions:
+        call = parse(sys.argv[1:] if arguments is None else arguments, prog)
+        cluster = find_cluster(call.strategy)
+
+        start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
+        from crn_tf.distribution import Distribution
+        from crn_tf.opening import open_run
+
+        if call.dry_run:
+            from crn_tf.dry_run import print_plan
+
+            print_plan(call.settings, call.folder, call.goes_on, cluster)
+            return 0
+        distribution = Distribution.start(call.strategy, cluster, call.settings.batch)
+        interruptions.take_back()
+        with distribution.watching():
+            run = open_run(call.settings, call.folder, distribution)
+            if distribution.chief:
+                describe(run, call.note)
+            complete = run.run(interruptions)
+        if distribution.chief:
+            print(f"{'done' if complete else 'stopped'} at step {run.step}: {run.folder.stages}")
+            if not complete:
+                print(f"go on with: {how_to_call('train')} --resume --out {run.folder.path}")
+    if complete:
+        return 0
+    return RESTART if run.preempted else STOPPED
+
+
+def describe(run: "TrainingRun", note: str | None) -> None:
+    """Say what is going to be trained, on what, and where it is kept."""
+    if note:
+        print(note)
+    settings, folder = run.settings, run.folder
+    warn_of_slowness(settings.precision)
+    height, width = run.description.image_size
+    images = "1 image" if settings.images == 1 else f"{settings.images} images"
+    print(
+        f"{len(run.data.train.data)} pairs at {height}x{width}, {run.description.classes.num_classes} classes, "
+        f"{images} per layout, {run.trainer.generator.count_params():,} parameters\n"
+        f"{settings.loss} loss, its taps weighted by {settings.loss_weights}"
+    )
+    for note in run.notes:
+        print(note)
+    if not run.validation:
+        print(f"{settings.data} has no validation split: no validation loss, and training pairs in the sample sheets")
+    if settings.train_modules:
+        trained = sum(variable.numpy().size for variable in run.trainer.generator.trainable_variables)
+        print(f"training only modules {','.join(map(str, settings.train_modules))}: {trained:,} parameters")
+    if run.step >= run.last_step:
+        print(f"{folder.path} is complete at step {run.step}; give more --epochs or --steps to go on")
+    print(f"steps {run.step} to {run.last_step} in {folder.path}; watch: tensorboard --logdir {folder.logs}")
+
+
+def parse(arguments: list[str], prog: str | None = None) -> Call:
+    """What a command line asks for. What is not given comes from the run that goes on, or from --demo, or from the
+    release's schedule.
+
+    Raises:
+        UsageError: The arguments make no sense.
+        UserError: Data, VGG19 or the run to go on with are not there.
+    """
+    flags = TrainFlags.parse(arguments, prog)
+    run, data = flags.run, flags.data
+    if run.resume and run.resume_or_start:
+        raise UsageError("--resume goes on only, --resume-or-start also starts: give one of them")
+    if run.resume_or_start and not run.out:
+        raise UsageError("--resume-or-start needs to know which run: --out RUN")
+    if run.demo and (run.resume or data.data):
+        raise UsageError("--demo starts a run on the toy streets: leave out --resume and --data")
+    goes_on, note = run.resume, None
+    if run.resume_or_start and run.out:
+        goes_on = RunFolder(run.out).settings.exists()
+        note = f"going on with {run.out}" if goes_on else f"nothing was started in {run.out} yet: starting"
+    settings, folder = (resume if goes_on else start)(flags, arguments)
+    return Call(settings, folder, run.strategy, goes_on, run.dry_run, note)
+
+
+def start(flags: TrainFlags, arguments: list[str]) -> tuple[TrainSettings, RunFolder]:
+    """The settings and the folder of a new run.
+
+    Raises:
+        UsageError: The arguments make no sense, or the folder has other things in it.
+        UserError: Data or VGG19 are not there.
+    """
+    if flags.run.demo:
+        flags = TrainFlags.parse(arguments, instead=DEMO.changed(size=None) if flags.model.res else DEMO)
+    settings, out = flags.resolved(), flags.run.out
+    if not out:
+        name = "demo" if flags.run.demo else settings.data.resolve().name if settings.data else settings.dataset
+        size = f"{settings.size[0]}x{settings.size[1]}"
+        return settings, RunFolder(Path("runs") / f"{name}-{size}-{time.strftime('%Y%m%d-%H%M%S')}")
+    folder = RunFolder(out)
+    if folder.checkpoints():
+        raise UsageError(f"{out} is a run already: go on with --resume, or choose another --out")
+    if out.is_dir() and not folder.settings.exists() and any(map(_foreign, out.iterdir())):
+        raise UsageError(f"{out} has other files in it: choose a new folder for --out")
+    return settings, folder
+
+
+def _foreign(path: Path) -> bool:
+    """Whether a file in a folder is none that a run may have left which was killed as it began."""
+    return path.name != "lock" and not path.name.endswith(".part")
+
+
+def resume(given: TrainFlags, arguments: list[str]) -> tuple[TrainSettings, RunFolder]:
+    """The settings of the run to go on with, changed by what the command line gives again, and its folder.
+
+    Raises:
+        UsageError: The arguments would change what cannot be changed.
+        UserError: There is no such run, or its data or VGG19 are not there.
+    """
+    folder = RunFolder(given.run.out) if given.run.out else newest_run(with_checkpoint=False)
+    before = TrainSettings.read(folder.settings)
+    asked_before = TrainFlags.of_settings(before)
+    if given.model.res:  # the size in other words, or another one with a grid of its own
+        asked_before = asked_before.changed(size=None)
+    size = given.changed(base_grid=None).size_and_grid()[0] if given.model.res or given.model.size else before.size
+    if size != before.size:
+        asked_before = asked_before.changed(base_grid=None)
+    flags = TrainFlags.parse(arguments, instead=asked_before)
+    if flags.data.data == before.data and flags.data.dataset == "toy" != before.dataset:
+        raise UsageError(f"--dataset toy: {folder.path} was started on {before.data}, which cannot be changed")
+    if flags.data.data != before.data and flags.data.dataset == before.dataset:
+        if before.dataset == "toy":
+            raise UsageError(
+                f"--data {flags.data.data}: {folder.path} was started on the toy streets, which cannot be changed"
+            )
+        flags = flags.changed(dataset=None)  # the same pairs may lie in another way now
+    settings = flags.resolved(before)
+    was, now = before.kept(), settings.kept()
+    for name in FIXED_AT_START:
+        if now[name] != was[name]:
+            raise UsageError(f"--{name.replace('_', '-')} of {folder.path} is {was[name]} and cannot be changed")
+    return settings, folder
+
+
+if __name__ == "__main__":
+    run_command(main)
