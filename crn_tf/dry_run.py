@@ -2,7 +2,7 @@
 
 from crn_tf.cluster import Cluster
 from crn_tf.distribution import device_names
-from crn_tf.memory import available_gb, choose_recomputation, training_memory_gb
+from crn_tf.memory import available_in_words, choose_recomputation, training_memory_gb
 from crn_tf.opening import about_rebalancing, check_goes_on
 from crn_tf.perceiver import build_perceiver
 from crn_tf.precision import computing_in
@@ -36,9 +36,7 @@ def print_plan(settings: TrainSettings, folder: RunFolder, goes_on: bool, cluste
         generator, perceiver = description.build(), build_perceiver(settings.vgg_weights, settings.vgg_pool)
     _, why = choose_recomputation(settings.remat, generator, perceiver, settings.batch, settings.precision)
     needed = training_memory_gb(generator, perceiver, settings.batch, settings.precision)
-    print(
-        f"memory: about {needed:.1f} GB for a step without recomputation, {available_gb():.1f} GB are available; {why}"
-    )
+    print(f"memory: about {needed:.1f} GB for a step without recomputation, {available_in_words()}; {why}")
 
     _print_schedule(settings, folder, data, goes_on)
     print("dry run: nothing was written")

@@ -44,7 +44,8 @@ def build_trainer(settings: TrainSettings, description: ModelDescription, replic
     with computing_in(settings.precision):
         perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
         generator = description.build()
-        recompute, why = choose_recomputation(settings.remat, generator, perceiver, settings.batch // replicas)
+        batch = settings.batch // replicas
+        recompute, why = choose_recomputation(settings.remat, generator, perceiver, batch, settings.precision)
         trainer = Trainer(
             generator,
             perceiver,
