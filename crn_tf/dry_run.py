@@ -36,7 +36,7 @@ def print_plan(settings: TrainSettings, folder: RunFolder, goes_on: bool, cluste
         generator, perceiver = description.build(), build_perceiver(settings.vgg_weights, settings.vgg_pool)
     _, why = choose_recomputation(settings.remat, generator, perceiver, settings.batch, settings.precision)
     needed = training_memory_gb(generator, perceiver, settings.batch, settings.precision)
-    print(f"memory: about {needed:.1f} GB for a step without recomputation, {available_in_words()}; {why}")
+    print(f"memory: about {needed:.1f} GB for a step without recomputation; {why}")
 
     _print_schedule(settings, folder, data, goes_on)
     print("dry run: nothing was written")
