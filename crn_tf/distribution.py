@@ -211,13 +211,18 @@ def _communication() -> tf.distribute.experimental.CommunicationOptions:
 
 def _those_that_can_share(batch: int, devices: list[str]) -> list[str]:
     """As many devices as can share a batch equally, the first ones; a line says if that leaves any out."""
-    count = max(number for number in range(1, len(devices) + 1) if batch % number == 0)
+    count = shareable(batch, len(devices))
     if count < len(devices):
         print(
             f"using {count} of {len(devices)} devices, since --batch {batch} cannot be shared equally by all: "
             f"--batch {_next_shareable(batch, len(devices))} can"
         )
     return devices[:count]
+
+
+def shareable(batch: int, devices: int) -> int:
+    """How many of some devices can share a batch equally."""
+    return max(number for number in range(1, devices + 1) if batch % number == 0)
 
 
 def _next_shareable(batch: int, devices: int) -> int:

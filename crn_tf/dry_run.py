@@ -1,7 +1,8 @@
 """What a run would be, without training it: `train.py --dry-run`. Writes nothing."""
 
 from crn_tf.cluster import Cluster
-from crn_tf.distribution import device_names
+from crn_tf.distribution import device_names, shareable
+from crn_tf.flags import Strategy
 from crn_tf.memory import available_in_words, choose_recomputation, training_memory_gb
 from crn_tf.opening import about_rebalancing, check_goes_on
 from crn_tf.perceiver import build_perceiver
@@ -14,7 +15,9 @@ from crn_tf.trainer import describe_model
 from crn_tf.training_run import last_step
 
 
-def print_plan(settings: TrainSettings, folder: RunFolder, goes_on: bool, cluster: Cluster | None) -> None:
+def print_plan(
+    settings: TrainSettings, folder: RunFolder, goes_on: bool, strategy: Strategy, cluster: Cluster | None
+) -> None:
     """Print a run's settings, devices, data, parameters, memory, and time as far as it is known.
 
     Raises:
@@ -22,7 +25,9 @@ def print_plan(settings: TrainSettings, folder: RunFolder, goes_on: bool, cluste
     """
     for name, value in settings.kept().items():
         print(f"{name.replace('_', ' ')}: {'none' if value is None else value}")
-    print(f"device: {', '.join(device_names())}" + (f"; {len(cluster.addresses)} workers" if cluster else ""))
+    devices = device_names()
+    share = settings.batch // (1 if strategy == "single" else shareable(settings.batch, len(devices)))
+    print(f"device: {', '.join(devices)}" + (f"; {len(cluster.addresses)} workers" if cluster else ""))
 
     data = open_run_data(settings, goes_on=bool(folder.checkpoints()), use_cache=False)
     description = describe_model(settings, data.classes)
@@ -34,9 +39,9 @@ def print_plan(settings: TrainSettings, folder: RunFolder, goes_on: bool, cluste
 
     with computing_in(settings.precision):
         generator, perceiver = description.build(), build_perceiver(settings.vgg_weights, settings.vgg_pool)
-    _, why = choose_recomputation(settings.remat, generator, perceiver, settings.batch, settings.precision)
-    needed = training_memory_gb(generator, perceiver, settings.batch, settings.precision)
-    print(f"memory: about {needed:.1f} GB for a step without recomputation; {why}")
+    _, why = choose_recomputation(settings.remat, generator, perceiver, share, settings.precision)
+    needed = training_memory_gb(generator, perceiver, share, settings.precision)
+    print(f"memory: about {needed:.1f} GB for a step without recomputation, {available_in_words()}; {why}")
 
     _print_schedule(settings, folder, data, goes_on)
     print("dry run: nothing was written")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from crn_tf.cluster import find_cluster
 from crn_tf.command_line import how_to_call
 from crn_tf.errors import RESTART, STOPPED, UsageError, run_command
-from crn_tf.flags import DEMO, TrainFlags
+from crn_tf.flags import DEMO, Strategy, TrainFlags
 from crn_tf.interruptions import Interruptions
 from crn_tf.quiet import start_tensorflow, warn_of_slowness
 from crn_tf.run_folder import RunFolder, newest_run
@@ -33,7 +33,7 @@ class Call:
 
     settings: TrainSettings
     folder: RunFolder
-    strategy: str
+    strategy: Strategy
     goes_on: bool
     dry_run: bool
     note: str | None  # on what was decided
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
         if call.dry_run:
             from crn_tf.dry_run import print_plan
 
-            print_plan(call.settings, call.folder, call.goes_on, cluster)
+            print_plan(call.settings, call.folder, call.goes_on, call.strategy, cluster)
             return 0
         distribution = Distribution.start(call.strategy, cluster, call.settings.batch)
         interruptions.take_back()
