@@ -20,7 +20,7 @@ def main() -> None:
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in COMMANDS:
         command = importlib.import_module(f"crn_tf.{name}").main  # only now: each imports what it needs
-        run_command(functools.partial(command, arguments, f"crn {name}"))
+        run_command(command, arguments)
     run_command(functools.partial(_about, name))
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 import tyro
 
+from crn_tf.command_line import how_to_call
 from crn_tf.errors import run_command
 from crn_tf.fetching import fetch
 from crn_tf.vgg_weights import KERAS_FILE, KERAS_MD5, KERAS_URL, MATLAB_FILE, MATLAB_URL, WEIGHTS_FOLDER
@@ -54,17 +55,16 @@ class DownloadSettings:
     """Where result_256p/ or vgg_weights/ go; here, if not given."""
 
 
-def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Fetch what the command line names.
 
     Args:
         arguments: Instead of this process' command line.
-        prog: What help and errors call the command; the running file's name if not given.
 
     Raises:
         UserError: The server, the connection or the disk failed, or a file is not what it should be.
     """
-    settings = tyro.cli(DownloadSettings, args=arguments, prog=prog)
+    settings = tyro.cli(DownloadSettings, args=arguments, prog=how_to_call("download"))
     for file in PUBLISHED[settings.name]:
         path = settings.folder / file.path
         if path.exists():

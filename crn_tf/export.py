@@ -1,7 +1,7 @@
 """Export a trained model for TF Serving: `python -m crn_tf.export --weights runs/NAME --out DIR`, or with test.py's
 --export DIR.
 
-Writes DIR/1, DIR/2, ...: a SavedModel with four signatures, warm-up requests and a model card. See README.md.
+Writes DIR/1, DIR/2, ...: a SavedModel with four signatures, warm-up requests and a model card. See docs/serving.md.
 """
 
 import io
@@ -10,14 +10,15 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import tyro
 from numpy.typing import NDArray
 from PIL import Image
+from tyro.conf import arg
 
-from crn_tf.command_line import Switch
+from crn_tf.command_line import INSTEAD, Switch, how_to_call
 from crn_tf.datasets import layout_files
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import lock, remove_unfinished, why_not_written, written_aside
@@ -45,8 +46,8 @@ _MEASURED = 16  # layouts to measure on, at most
 class ExportSettings:
     """Export a trained model for TF Serving."""
 
-    weights: Path | None = None
-    """Run folder, weights file or the 2017 release's model.ckpt; else the newest run in runs/."""
+    weights: Annotated[Path | None, arg(metavar="MODEL", help_behavior_hint=INSTEAD("the newest run in runs/"))] = None
+    """Run folder, weights file, or a model.ckpt of the 2017 release."""
     out: Path = DEFAULT_FOLDER
     """The model's folder; the export goes into its next version: 1, 2, ..."""
     precision: Precision = "float32"
@@ -55,26 +56,24 @@ class ExportSettings:
     """Store the kernels in --precision too, which halves the files and does not change the images."""
     format: ImageFormat = "png"
     """Format of the images that the signature layout_png answers."""
-    layouts: tuple[Path, ...] = ()
-    """Layout files, or folders of them, to measure the precision's effect on (the first 16) and to warm up with; else a
-    patchwork of all classes."""
-    data_licence: str | None = None
+    layouts: Annotated[tuple[Path, ...], arg(help_behavior_hint=INSTEAD("a patchwork of all classes"))] = ()
+    """Layout files, or folders of them, to measure the precision's effect on (the first 16) and to warm up with."""
+    data_licence: Annotated[str | None, arg(metavar="TEXT", help_behavior_hint=INSTEAD("what is known"))] = None
     """Licence of the training data, for the model card."""
     onnx: Switch = False
     """Also write the model as crn.onnx, in float32 (needs tf2onnx: requirements-serving.txt)."""
 
 
-def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Export what the command line names.
 
     Args:
         arguments: Instead of this process' command line.
-        prog: What help and errors call the command; the running file's name if not given.
 
     Raises:
         UserError: As `export`.
     """
-    export(tyro.cli(ExportSettings, args=arguments, prog=prog))
+    export(tyro.cli(ExportSettings, args=arguments, prog=how_to_call("export")))
 
 
 def export(settings: ExportSettings) -> Path:

@@ -5,6 +5,7 @@ A flag that is None was not given: what is used instead is said in its help, and
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +14,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, arg
 
 from crn_tf.cascade import MAX_MODULES, coarsest_grid, module_heights, parse_pair
-from crn_tf.command_line import INSTEAD, Switch
+from crn_tf.command_line import INSTEAD, Switch, how_to_call
 from crn_tf.datasets import EXPECTED_FORMS, Kind, find_kind
 from crn_tf.errors import UsageError, UserError
 from crn_tf.images import Fit, Size
@@ -185,18 +186,19 @@ class TrainFlags:
         return cls.of(**values)
 
     @classmethod
-    def parse(cls, arguments: list[str], prog: str | None = None, instead: "TrainFlags | None" = None) -> "TrainFlags":
+    def parse(cls, arguments: Sequence[str], instead: "TrainFlags | None" = None) -> "TrainFlags":
         """Flags from a command line.
 
         Args:
             arguments: Of the command line.
-            prog: What `--help` calls the command.
             instead: What flags that are not given have; their defaults if None.
 
         Raises:
             SystemExit: After `--help` (0), or for flags that cannot be understood (2).
         """
-        return tyro.cli(cls, args=arguments, prog=prog, default=instead or cls(), config=(OmitArgPrefixes,))
+        return tyro.cli(
+            cls, args=arguments, prog=how_to_call("train"), default=instead or cls(), config=(OmitArgPrefixes,)
+        )
 
     def changed(self, **values: Any) -> "TrainFlags":
         """The same flags but for some, by their names without their groups.

@@ -62,6 +62,15 @@ def load_generator(path: str | Path, precision: Precision | None = None) -> tupl
         return generator, description
     if not path.is_file():
         raise no_weights(path)
+    return _load_weights_file(path)
+
+
+def _load_weights_file(path: Path) -> tuple[keras.Model, ModelDescription]:
+    """Build the generator that a weights file describes.
+
+    Raises:
+        UserError: The file is damaged, or not written by this project.
+    """
     if not path.name.endswith(".weights.h5"):  # Keras tells formats apart by the suffix
         raise UserError(f"{path} does not end in .weights.h5; expected a weights file written by train.py")
     check_weights_file(path)

@@ -7,6 +7,7 @@ python test.py --weights runs/NAME --export exported/crn         # for TF Servin
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from tyro.conf import arg
 
 from crn_tf import sheets
-from crn_tf.command_line import INSTEAD
+from crn_tf.command_line import INSTEAD, how_to_call
 from crn_tf.datasets import DataSet, FileDataSet, Kind, find_kind, layout_files, loose_layouts, open_data_set, splits
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.export import ExportSettings, export
@@ -69,14 +70,13 @@ class TestSettings:
     `python -m crn_tf.export --help` has more options."""
 
 
-def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Find model and layouts, synthesize, and write an image each and a contact sheet.
 
     Args:
         arguments: Of the command line; this process' own if None.
-        prog: What `--help` calls the command; the file's name if None.
     """
-    settings = tyro.cli(TestSettings, args=arguments, prog=prog)
+    settings = tyro.cli(TestSettings, args=arguments, prog=how_to_call("test"))
     if settings.export:
         export(export_settings(settings, settings.export))
         return

@@ -10,6 +10,7 @@ python train.py --dry-run --res 1024 --data cityscapes              # what it wo
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,18 +40,17 @@ class Call:
     note: str | None  # on what was decided
 
 
-def main(arguments: list[str] | None = None, prog: str | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, check what can be checked at once, and train.
 
     Args:
         arguments: Of the command line; this process' own if None.
-        prog: What `--help` calls the command; the file's name if None.
 
     Returns:
         The exit code: 0 for a complete run, `RESTART` after SIGTERM, `STOPPED` after Ctrl-C.
     """
     with Interruptions() as interruptions:
-        call = parse(sys.argv[1:] if arguments is None else arguments, prog)
+        call = parse(sys.argv[1:] if arguments is None else arguments)
         cluster = find_cluster(call.strategy)
 
         start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
@@ -103,7 +103,7 @@ def describe(run: "TrainingRun", note: str | None) -> None:
     print(f"steps {run.step} to {run.last_step} in {folder.path}; watch: tensorboard --logdir {folder.logs}")
 
 
-def parse(arguments: list[str], prog: str | None = None) -> Call:
+def parse(arguments: Sequence[str]) -> Call:
     """What a command line asks for. What is not given comes from the run that goes on, or from --demo, or from the
     release's schedule.
 
@@ -111,7 +111,7 @@ def parse(arguments: list[str], prog: str | None = None) -> Call:
         UsageError: The arguments make no sense.
         UserError: Data, VGG19 or the run to go on with are not there.
     """
-    flags = TrainFlags.parse(arguments, prog)
+    flags = TrainFlags.parse(arguments)
     run, data = flags.run, flags.data
     if run.resume and run.resume_or_start:
         raise UsageError("--resume goes on only, --resume-or-start also starts: give one of them")
@@ -127,7 +127,7 @@ def parse(arguments: list[str], prog: str | None = None) -> Call:
     return Call(settings, folder, run.strategy, goes_on, run.dry_run, note)
 
 
-def start(flags: TrainFlags, arguments: list[str]) -> tuple[TrainSettings, RunFolder]:
+def start(flags: TrainFlags, arguments: Sequence[str]) -> tuple[TrainSettings, RunFolder]:
     """The settings and the folder of a new run.
 
     Raises:
@@ -154,7 +154,7 @@ def _foreign(path: Path) -> bool:
     return path.name != "lock" and not path.name.endswith(".part")
 
 
-def resume(given: TrainFlags, arguments: list[str]) -> tuple[TrainSettings, RunFolder]:
+def resume(given: TrainFlags, arguments: Sequence[str]) -> tuple[TrainSettings, RunFolder]:
     """The settings of the run to go on with, changed by what the command line gives again, and its folder.
 
     Raises:

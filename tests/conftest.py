@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture
 def shared() -> Path:
-    """The folder with real data; see the README's section on tests."""
+    """The folder with real data; see CONTRIBUTING.md."""
     if not (SHARED / "data").is_dir():
         pytest.skip(f"no {SHARED}/data; CRN_SHARED names the folder that has it")
     return SHARED

@@ -30,12 +30,12 @@ def test_addresses_and_places_are_the_releases():
 
 
 def test_arguments_and_name_may_come_from_another_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["crn", "something", "else"])
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/crn", "something", "else"])
     for file in PUBLISHED["vgg19"]:
         (tmp_path / file.path).parent.mkdir()
         (tmp_path / file.path).touch()
     download.main(["vgg19", "--folder", str(tmp_path)])
     assert capsys.readouterr().out == f"{tmp_path / PUBLISHED['vgg19'][0].path} is there already\n"
     with pytest.raises(SystemExit) as stop:
-        download.main(["--help"], prog="crn download")
+        download.main(["--help"])
     assert not stop.value.code and capsys.readouterr().out.startswith("usage: crn download ")

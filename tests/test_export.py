@@ -344,11 +344,11 @@ def test_a_disk_that_is_full_for_tensorflow_is_one_line(weights, tmp_path, monke
 
 
 def test_arguments_and_name_may_come_from_another_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["crn", "something", "else"])
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/crn", "something", "else"])
     with pytest.raises(UserError, match=f"no layout {tmp_path}/missing.png"):
         main(["--layouts", str(tmp_path / "missing.png")])
     with pytest.raises(SystemExit) as stop:
-        main(["--help"], prog="crn export")
+        main(["--help"])
     assert not stop.value.code and capsys.readouterr().out.startswith("usage: crn export ")
 
 
