@@ -107,7 +107,7 @@ def _finish(part: Path, path: Path, url: str, total: int | None, md5: str | None
     """Check what was received, and give it its name.
 
     Raises:
-        UserError: It is incomplete (and kept, to go on with), or its checksum is another (and removed).
+        UserError: What was received is incomplete (and kept, to go on with), or its checksum is another (and removed).
     """
     size = part.stat().st_size
     if total is not None and size < total:

@@ -218,7 +218,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a small text file, aside and renamed, and wait until it is on the disk.
 
     Raises:
-        UserError: Its folder may not be written to, or the disk is full.
+        UserError: The file's folder may not be written to, or the disk is full.
     """
     with written_aside(path, durable=True) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -228,7 +228,7 @@ def open_regular(path: Path) -> BinaryIO:
     """Open a file for reading. A pipe or a device, which could make us wait or read for ever, is refused.
 
     Raises:
-        OSError: It is missing, may not be read, or is no regular file.
+        OSError: The file is missing, may not be read, or is no regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # waits for no writer of a pipe
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -241,8 +241,8 @@ def read_small_text(path: Path) -> str:
     """Read a text file of at most `SMALL` bytes.
 
     Raises:
-        OSError: It is missing, may not be read, or is no regular file.
-        ValueError: It is larger, or not UTF-8.
+        OSError: The file is missing, may not be read, or is no regular file.
+        ValueError: The file is larger, or not UTF-8.
     """
     with open_regular(path) as file:
         content = file.read(SMALL + 1)
@@ -255,7 +255,7 @@ def parse_json(text: str) -> Any:
     """The value that a JSON text describes.
 
     Raises:
-        ValueError: It is not JSON, or nested too deeply.
+        ValueError: The text is not JSON, or nested too deeply.
     """
     try:
         return json.loads(text)
@@ -267,7 +267,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        OSError: It is missing, may not be read, or is no regular file.
-        ValueError: It is larger than `SMALL` bytes, not UTF-8, not JSON, or nested too deeply.
+        OSError: The file is missing, may not be read, or is no regular file.
+        ValueError: The file is larger than `SMALL` bytes, not UTF-8, not JSON, or nested too deeply.
     """
     return parse_json(read_small_text(path))

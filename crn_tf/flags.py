@@ -175,7 +175,7 @@ class TrainFlags:
         """Flags by their names, without their groups.
 
         Raises:
-            TypeError: There is no flag of a name.
+            TypeError: A name is no flag's.
         """
         return cls().changed(**values)
 
@@ -204,7 +204,7 @@ class TrainFlags:
         """The same flags but for some, by their names without their groups.
 
         Raises:
-            TypeError: There is no flag of a name.
+            TypeError: A name is no flag's.
         """
         groups = {}
         for group in vars(self):
@@ -278,7 +278,7 @@ class TrainFlags:
         """Height and width of the images, and the first module's grid.
 
         Raises:
-            UsageError: There is no such cascade.
+            UsageError: No cascade from that grid has images of that size, or a size is not written as one.
         """
         model = self.model
         if model.res and model.size:
@@ -300,7 +300,7 @@ class TrainFlags:
         """Heights of the modules to train; None for all.
 
         Raises:
-            UsageError: There is no module of a height.
+            UsageError: --train-modules is not a list of heights, or the model has no module of one.
         """
         text = self.model.train_modules
         if text is None:
@@ -351,7 +351,7 @@ def _check_amounts(flags: TrainFlags) -> None:
     """Check numbers that stand for themselves.
 
     Raises:
-        UsageError: One is out of its range.
+        UsageError: A number is out of its range, or --init-optimizer stands without --init-from.
     """
     positive = {
         flags.model: ("images", "width"),

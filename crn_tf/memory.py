@@ -52,7 +52,7 @@ def available_gb() -> float:
     """
     if tf.config.list_physical_devices("GPU"):
         return _first_gpu_bytes(os.environ) / 1e9
-    left = min(psutil.virtual_memory().available, _left_to_container())
+    left = min(psutil.virtual_memory().available, left_to_container())
     return (left + psutil.Process().memory_info().rss) / 1e9
 
 
@@ -78,7 +78,7 @@ def _first_gpu_bytes(environment: Mapping[str, str]) -> float:
     """The memory of the GPU that CUDA, and so TensorFlow, calls the first.
 
     Raises:
-        UnknownMemoryError: It cannot be told which one that is, or how much it has.
+        UnknownMemoryError: nvidia-smi does not tell which one that is, or how much it has.
     """
     first = environment.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
     if first.startswith("MIG-"):
@@ -103,7 +103,7 @@ def _query_gpus() -> list[_Gpu]:
     """The machine's GPUs.
 
     Raises:
-        UnknownMemoryError: There is no nvidia-smi, or it fails, or does not know.
+        UnknownMemoryError: nvidia-smi is not installed, fails, or does not know.
     """
     command = ["nvidia-smi", "--query-gpu=index,uuid,mig.mode.current,memory.total", "--format=csv,noheader,nounits"]
     try:
@@ -120,7 +120,7 @@ def _query_gpus() -> list[_Gpu]:
         raise UnknownMemoryError(f"nvidia-smi does not tell it: {one_line(answer)}") from error
 
 
-def _left_to_container(groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> float:
+def left_to_container(groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> float:
     """Bytes that a container, or a scheduler's job, may still use of the system's memory: Linux' control groups.
 
     Args:

@@ -82,7 +82,7 @@ def check_goes_on(folder: RunFolder, description: ModelDescription, data: RunDat
     """Compare a run that is to go on with what it was started with.
 
     Raises:
-        UserError: Its model was another, or its pairs were others.
+        UserError: The run was started with another model, or on other pairs.
     """
     difference = folder.description().difference(description)
     if difference:

@@ -129,7 +129,7 @@ class InputPipeline:
         """A pair, or None if it cannot be read.
 
         Raises:
-            DamagedCacheError: It was to come from a cache whose files are damaged.
+            DamagedCacheError: The pair was to come from a cache whose files are damaged.
             UserError: With it, too many pairs cannot be read.
         """
         with self._lock:
@@ -160,7 +160,7 @@ class InputPipeline:
             bad: How many pairs cannot be read, of all that there are.
 
         Raises:
-            UserError: They are more than `max_unreadable`, or all.
+            UserError: The unreadable pairs are more than `max_unreadable`, or all.
         """
         if bad > self.max_unreadable * len(self.data) or bad == len(self.data):
             raise self._too_many(bad)

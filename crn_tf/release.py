@@ -46,7 +46,7 @@ def _existing(path: str | Path) -> Path:
     """The prefix that `release_prefix` finds.
 
     Raises:
-        UserError: There is none.
+        UserError: No release checkpoint has that path.
     """
     path = Path(path)
     prefix = release_prefix(path)
@@ -187,7 +187,7 @@ def release_data(prefix: Path) -> Path:
     """The file with a checkpoint's values, beside its index.
 
     Raises:
-        UserError: It is missing.
+        UserError: The file with the values is missing.
     """
     data = prefix.with_name(prefix.name + _DATA_SUFFIX)
     if not data.is_file():
@@ -219,7 +219,7 @@ def _compare(shapes: dict[str, list[int]], names: dict[str, keras.Variable], pre
     """Check names and shapes, variable by variable.
 
     Raises:
-        UserError: One does not fit; the message names it.
+        UserError: A variable is missing, extra, or of another shape; the message names it.
     """
     for name, variable in names.items():
         if name not in shapes:

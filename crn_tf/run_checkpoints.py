@@ -23,7 +23,7 @@ def save_checkpoint(run: RunFolder, step: int, variables: dict[str, keras.Variab
     """Save a checkpoint and, once it is safely on the disk, remove all but the last few.
 
     Raises:
-        UserError: It cannot be written; the earlier checkpoints are still there.
+        UserError: The checkpoint cannot be written; the earlier checkpoints are still there.
     """
     folder = run.checkpoint(step)
     if not folder.is_dir():
@@ -41,7 +41,7 @@ def restore_checkpoint(run: RunFolder, variables: dict[str, keras.Variable]) -> 
     If this process has locked the folder, damaged ones are renamed, so that training can come to their step again.
 
     Raises:
-        UserError: There is none, all are damaged, or it does not fit the variables.
+        UserError: The run has no checkpoint, all are damaged, or they are of another model.
     """
     if not run.checkpoints():
         raise UserError(f"no checkpoint in {run.path / 'checkpoints'}: there is nothing to go on from")
@@ -87,7 +87,7 @@ def keep_if_best(
         Whether it was kept.
 
     Raises:
-        UserError: It cannot be written.
+        UserError: The weights cannot be written.
     """
     best = run.best() if run.best_weights.exists() else None
     same = measured.keys() - {"validation_loss", "step"}

@@ -72,7 +72,7 @@ class RunFolder:
         """Compare a data set with the one the run was started with.
 
         Raises:
-            UserError: It has other pairs, so that the order of data could not go on.
+            UserError: The data set has other pairs, so that the order of data could not go on.
         """
         try:
             before = read_json(self._data)
@@ -115,7 +115,7 @@ class RunFolder:
         """The size of a checkpoint's files; of the largest, as others may be cut short.
 
         Raises:
-            UserError: There is no checkpoint.
+            UserError: The run has no checkpoint.
         """
         if not self.checkpoints():
             raise UserError(f"no checkpoint in {self.path / 'checkpoints'}: there is nothing to go on from")
@@ -146,7 +146,7 @@ def newest_run(runs: Path = Path("runs"), with_checkpoint: bool = True) -> RunFo
     """The run that was saved last, or, also without a checkpoint, the one that was started or saved last.
 
     Raises:
-        UserError: There is no such run.
+        UserError: There is no run, or none with a checkpoint.
     """
     saved = {path: path.parents[1] for path in runs.glob("*/checkpoints/step_????????") if path.is_dir()}
     started = {} if with_checkpoint else {path: path.parent for path in runs.glob("*/settings.json")}

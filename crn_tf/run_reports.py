@@ -95,7 +95,7 @@ class SampleSheets:
             The sheet, uint8 [H, W, 3].
 
         Raises:
-            UserError: It cannot be written.
+            UserError: The sheet cannot be written.
         """
         pairs = list(self._pairs.batches(0, len(self._pairs.data)))
         photos = np.concatenate([photo.numpy() for photo, _ in pairs])
@@ -119,7 +119,7 @@ class SampleSheets:
             start: What the model before the first step is called.
 
         Raises:
-            UserError: It cannot be written.
+            UserError: The picture cannot be written.
         """
         paths = sorted(self._folder.samples.glob("epoch_*.png"), key=lambda path: int(path.stem[6:]))
         if not paths:  # stopped before the first, or removed

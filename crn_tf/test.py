@@ -129,7 +129,7 @@ def check_classes(data: DataSet, description: ModelDescription, weights: Path) -
     """Make sure that layouts have the classes that a model was trained with.
 
     Raises:
-        UserError: They have others.
+        UserError: The layouts have other classes.
     """
     mine, trained = data.classes, description.classes
     if mine.names != trained.names:
@@ -220,7 +220,7 @@ def find_source(settings: TestSettings, run: RunFolder) -> tuple[Path | None, Ki
     """The data set named on the command line, or the one the run was trained on: its folder, kind and split.
 
     Raises:
-        UsageError: There is none, or not of the kind that was asked for.
+        UsageError: The run was trained on no data set, or on none of the kind that was asked for.
         UserError: The run's settings or its data cannot be read.
     """
     if settings.layouts:

@@ -25,7 +25,7 @@ def find_weights(folder: Path = WEIGHTS_FOLDER) -> Path:
         folder: Where to look instead.
 
     Raises:
-        UserError: Neither is there; the message says where to get them.
+        UserError: Neither of the two published files is there; the message says where to get them.
     """
     for name in (KERAS_FILE, MATLAB_FILE):
         if (folder / name).is_file():
@@ -79,7 +79,7 @@ def _fetch_keras_file() -> Path:
     """Keras' published file in `vgg_weights/`, fetched if it is not there.
 
     Raises:
-        UserError: It cannot be fetched, or a file that is there has another checksum.
+        UserError: The file cannot be fetched, or a file that is there has another checksum.
     """
     path = WEIGHTS_FOLDER / KERAS_FILE
     if not path.exists():

@@ -25,6 +25,7 @@ from crn_tf.files import lock
 from crn_tf.layouts import ClassTable, LayoutReader, colorize
 from crn_tf.loading import load_generator
 from crn_tf.model_description import ModelDescription
+from crn_tf.serving_layouts import PngLayoutDecoder
 from crn_tf.serving_model import ServingModel
 from crn_tf.serving_warmup import WARMUP_FILE
 from crn_tf.synthesizer import Synthesizer
@@ -383,10 +384,10 @@ def test_a_model_that_changed_on_its_way_is_not_kept(weights, tmp_path, monkeypa
     save = tf.saved_model.save
 
     def spoiled(model, *arguments, **options):
-        for variable in model._trainable:
+        for variable in model.variables:
             variable.assign(tf.zeros_like(variable))
         save(model, *arguments, **options)
-        for variable in model._trainable:
+        for variable in model.variables:
             variable.assign(tf.ones_like(variable))
 
     monkeypatch.setattr(tf.saved_model, "save", spoiled)
@@ -396,12 +397,17 @@ def test_a_model_that_changed_on_its_way_is_not_kept(weights, tmp_path, monkeypa
 
 
 def test_a_graph_that_computes_something_else_is_not_kept(weights, tmp_path, monkeypatch):
-    original = ServingModel._one_hot
-    monkeypatch.setattr(ServingModel, "_one_hot", lambda self, layouts: original(self, (layouts + 1) % 4))
+    class_ids, decode = ServingModel.class_ids, PngLayoutDecoder.decode
+    monkeypatch.setattr(ServingModel, "class_ids", lambda self, layouts: class_ids(self, (layouts + 1) % 4))
     with pytest.raises(UserError, match=r"images of the exported graph differ by up to .* from test.py's"):
         export(ExportSettings(weights, tmp_path))
-    monkeypatch.setattr(ServingModel, "_one_hot", original)
-    monkeypatch.setattr("crn_tf.serving_layouts._stretched", lambda depth: 65535)
+    monkeypatch.setattr(ServingModel, "class_ids", class_ids)
+
+    def others(self, pngs):
+        layouts, problems = decode(self, pngs)
+        return (layouts + 1) % 4, problems
+
+    monkeypatch.setattr(PngLayoutDecoder, "decode", others)
     with pytest.raises(UserError, match="pictures that layout_png answers differ by"):
         export(ExportSettings(weights, tmp_path))
     assert visible(tmp_path) == []

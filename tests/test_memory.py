@@ -98,8 +98,8 @@ def test_a_container_has_what_its_groups_leave(tmp_path, groups, files, expected
     for name, text in files.items():
         (tmp_path / "mount" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "mount" / name).write_text(text + "\n")
-    assert memory._left_to_container(tmp_path / "groups", tmp_path / "mount") == expected
-    assert memory._left_to_container(tmp_path / "missing", tmp_path / "mount") == math.inf
+    assert memory.left_to_container(tmp_path / "groups", tmp_path / "mount") == expected
+    assert memory.left_to_container(tmp_path / "missing", tmp_path / "mount") == math.inf
 
 
 def test_available_memory_is_that_of_this_machine():
