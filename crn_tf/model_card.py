@@ -153,8 +153,8 @@ def _training(settings: TrainSettings, run: RunFolder) -> list[str]:
     if settings.loss_weights:  # a preset, or a file
         values["loss_weights"] = _name(Path(settings.loss_weights))
     told = [f"{name.replace('_', ' ')} {value}" for name, value in values.items() if value is not None]
-    weights = settings.vgg_weights or ""
-    named = {"": "not known", "random": "an untrained VGG19", "imagenet": "VGG19 trained on ImageNet, from Keras"}
+    weights = settings.vgg_weights
+    named = {"random": "an untrained VGG19", "imagenet": "VGG19 trained on ImageNet, from Keras"}
     perceiver = named.get(weights) or f"VGG19 of the file `{_name(Path(weights))}`"
     lines = ["Settings: " + ", ".join(told) + ".", "", f"Perceiver: {perceiver}."]
     if settings.init_from:

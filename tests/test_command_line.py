@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from crn_tf import build_generator
+from crn_tf import __version__, build_generator
 from crn_tf.command_line import how_to_call
 from crn_tf.errors import run_command
 from tests.conftest import ROOT
@@ -251,7 +251,8 @@ def test_the_optimizer_of_a_folder_that_is_no_release_checkpoint_is_one_line(cal
 def test_crn_has_the_commands(arguments):
     result = subprocess.run([sys.executable, "-m", "crn_tf", *arguments], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    expected = {"--version": "crn_tf 0.2.0", "train": "usage: crn train", "download": "usage: crn download"}
+    usage = "usage: python -m crn_tf"
+    expected = {"--version": f"crn_tf {__version__}", "train": f"{usage} train", "download": f"{usage} download"}
     assert expected.get(arguments[0] if arguments else "", "crn export") in result.stdout
 
 

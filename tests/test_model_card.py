@@ -126,7 +126,3 @@ def test_of_the_trainings_files_only_names_are_told(tmp_path):
     for words in ("loss weights weights.json,", "VGG19 of the file `vgg.h5`.", "grown from `grown`.", "data set `/`."):
         assert words in card
     assert str(tmp_path) not in card
-
-
-def test_a_run_whose_perceiver_is_not_named_has_a_card_too(tmp_path):
-    assert "Perceiver: not known." in card_of_run(tmp_path / "run", vgg_weights=None)
