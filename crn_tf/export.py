@@ -25,7 +25,7 @@ from crn_tf.files import lock, remove_unfinished, why_not_written, written_aside
 from crn_tf.images import ImageFormat
 from crn_tf.layouts import LayoutReader
 from crn_tf.precision import Precision
-from crn_tf.quiet import start_tensorflow
+from crn_tf.quiet import silence_pillow, start_tensorflow
 from crn_tf.tensors import Layout, Pixels, Tensor
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         UserError: As `export`.
     """
+    silence_pillow()
     export(tyro.cli(ExportSettings, args=arguments, prog=how_to_call("export")))
 
 

@@ -27,7 +27,7 @@ from crn_tf.images import Fit, ImageFormat, write_image
 from crn_tf.layouts import colorize
 from crn_tf.model_description import ModelDescription
 from crn_tf.precision import Precision
-from crn_tf.quiet import start_tensorflow, warn_of_slowness
+from crn_tf.quiet import silence_pillow, start_tensorflow, warn_of_slowness
 from crn_tf.run_folder import RunFolder, newest_run, no_weights
 from crn_tf.settings import TrainSettings
 
@@ -76,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Of the command line; this process' own if None.
     """
+    silence_pillow()
     settings = tyro.cli(TestSettings, args=arguments, prog=how_to_call("test"))
     if settings.export:
         export(export_settings(settings, settings.export))

@@ -20,7 +20,7 @@ from crn_tf.command_line import how_to_call
 from crn_tf.errors import RESTART, STOPPED, UsageError, run_command
 from crn_tf.flags import DEMO, Strategy, TrainFlags
 from crn_tf.interruptions import Interruptions
-from crn_tf.quiet import start_tensorflow, warn_of_slowness
+from crn_tf.quiet import silence_pillow, start_tensorflow, warn_of_slowness
 from crn_tf.run_folder import RunFolder, newest_run
 from crn_tf.settings import FIXED_AT_START, TrainSettings
 
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 for a complete run, `RESTART` after SIGTERM, `STOPPED` after Ctrl-C.
     """
+    silence_pillow()
     with Interruptions() as interruptions:
         call = parse(sys.argv[1:] if arguments is None else arguments)
         cluster = find_cluster(call.strategy)

@@ -504,3 +504,13 @@ def test_training_goes_on_where_the_authors_stopped(call, shared, tmp_path, rele
     code, output, errors = call("train.py", "--size", "8x16", *data, "--init-optimizer", "--resume", "--steps", 2)
     assert code == 0, errors
     assert "steps 1 to 2 in run" in output and "taken over" not in output
+
+
+def test_damaged_exif_of_a_photograph_is_no_warning_of_a_library(folder_data, tmp_path):
+    for path in (folder_data / "photos").glob("*/*.png"):
+        with Image.open(path) as image:
+            image.save(path.with_suffix(".jpg"), exif=b"Exif\x00\x00II*\x00\x08\x00\x00\x00\xff\xff\x01\x00")
+        path.unlink()
+    command = [sys.executable, ROOT / "train.py", "--data", folder_data, *map(str, TINY), "--images", "1"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0 and "Warning" not in result.stderr and "PIL" not in result.stderr, result.stderr
