@@ -22,11 +22,11 @@ import tyro
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.measuring import training_tflop
+from crn_tf.data.images import Fit
 from crn_tf.errors import UsageError, run_command
 from crn_tf.files import write_text
-from crn_tf.flags import TrainFlags
-from crn_tf.images import Fit
-from crn_tf.quiet import start_tensorflow
+from crn_tf.starting import start_tensorflow
+from crn_tf.training.flags import TrainFlags
 
 WANTED = 10  # times as fast as the assumed GPU: then no training there waits for its input
 
@@ -73,10 +73,10 @@ def main() -> None:
         if not getattr(options, name) > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, not {getattr(options, name)}")
     start_tensorflow(one_at_a_time=True)
-    from crn_tf.datasets import open_data_set
-    from crn_tf.decoded_cache import DecodedCache
-    from crn_tf.pipeline import InputPipeline
-    from crn_tf.trainer import build_trainer, describe_model
+    from crn_tf.data.datasets import open_data_set
+    from crn_tf.data.decoded_cache import DecodedCache
+    from crn_tf.data.pipeline import InputPipeline
+    from crn_tf.training.trainer import build_trainer, describe_model
 
     size = settings.size
     data = open_data_set(settings.data, settings.dataset, "train", size[0])

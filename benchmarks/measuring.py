@@ -22,13 +22,13 @@ from typing import Literal
 import numpy as np
 
 from crn_tf.command_line import Switch
+from crn_tf.data.layouts import CITYSCAPES
 from crn_tf.errors import UsageError, UserError
 from crn_tf.files import write_text
-from crn_tf.flags import TrainFlags
-from crn_tf.layouts import CITYSCAPES
 from crn_tf.precision import PRECISION_POLICIES, Precision
-from crn_tf.quiet import start_tensorflow
-from crn_tf.settings import TrainSettings
+from crn_tf.starting import start_tensorflow
+from crn_tf.training.flags import TrainFlags
+from crn_tf.training.settings import TrainSettings
 
 WORKER = "--worker"  # first argument of a worker; the second is its task as JSON
 HOW_TO_MEASURE = ("steps", "compare", "rounds", "json")  # flags that are no settings of the model
@@ -192,7 +192,7 @@ def work(prepare: Callable[[TrainSettings], tuple[Callable[[], object], float, d
     import keras
     import tensorflow as tf
 
-    from crn_tf.memory import peak_memory_gb
+    from crn_tf.training.memory import peak_memory_gb
 
     keras.config.set_dtype_policy(PRECISION_POLICIES[settings.precision])
     keras.utils.set_random_seed(settings.seed)
@@ -296,7 +296,7 @@ def synthesis_tflop(generator) -> float:
 
     Counted from the kernels; normalization, upsampling and the like are left out, as is usual.
     """
-    from crn_tf.cascade import module_height
+    from crn_tf.model.cascade import module_height
 
     height, width = generator.input_shape[1:3]
     total = 0

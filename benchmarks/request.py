@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.measuring import WORKER
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import read_json, write_text
-from crn_tf.quiet import start_tensorflow
+from crn_tf.starting import start_tensorflow
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def work(folder: Path, requests: int) -> None:
     start_tensorflow(one_at_a_time=True)
     import tensorflow as tf
 
-    from crn_tf.memory import peak_memory_gb
+    from crn_tf.training.memory import peak_memory_gb
 
     model = tf.saved_model.load(str(folder))  # kept: its signatures do not keep it
     request = tf.constant([png.getvalue()])

@@ -14,10 +14,10 @@ import tyro
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.measuring import training_tflop
+from crn_tf.data.layouts import CITYSCAPES
 from crn_tf.errors import UsageError, run_command
-from crn_tf.flags import TrainFlags
-from crn_tf.layouts import CITYSCAPES
-from crn_tf.quiet import start_tensorflow
+from crn_tf.starting import start_tensorflow
+from crn_tf.training.flags import TrainFlags
 
 # Bytes a second, in each direction, between a device and the next one in the ring.
 LINKS = {"NVLink, 450 GB/s": 450e9, "Ethernet, 100 Gbit/s": 100e9 / 8, "Ethernet, 10 Gbit/s": 10e9 / 8}

@@ -14,9 +14,9 @@ import tyro
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import measuring
+from crn_tf.data.layouts import CITYSCAPES
 from crn_tf.errors import run_command
-from crn_tf.layouts import CITYSCAPES
-from crn_tf.settings import TrainSettings
+from crn_tf.training.settings import TrainSettings
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import tyro
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import measuring
+from crn_tf.data.layouts import CITYSCAPES
 from crn_tf.errors import run_command
-from crn_tf.layouts import CITYSCAPES
-from crn_tf.settings import TrainSettings
+from crn_tf.training.settings import TrainSettings
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def prepare(settings: TrainSettings) -> tuple[Callable[[], object], float, dict]
     """A training step on one batch, its TFLOP, and what `--remat auto` chose."""
     import tensorflow as tf
 
-    from crn_tf.trainer import build_trainer, describe_model
+    from crn_tf.training.trainer import build_trainer, describe_model
 
     trainer, _ = build_trainer(settings, describe_model(settings, CITYSCAPES))
     photos = tf.constant(measuring.random_photos(settings))

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:  # for editors and type checkers; else `__getattr__` imports what is used
-    from crn_tf.checkpoints import save_weights
-    from crn_tf.generator import build_generator
-    from crn_tf.layouts import CITYSCAPES, ClassTable
-    from crn_tf.loading import load_generator, take_over_weights
-    from crn_tf.loss_weights import LOSS_WEIGHTS
-    from crn_tf.losses import best_image_loss, best_per_class_loss, content_loss, tap_error
-    from crn_tf.model_description import ModelDescription
-    from crn_tf.perceiver import build_perceiver
-    from crn_tf.release import build_generator_from_release, load_release_checkpoint
-    from crn_tf.synthesizer import Synthesizer
-    from crn_tf.trainer import Trainer
+    from crn_tf.data.layouts import CITYSCAPES, ClassTable
+    from crn_tf.model.description import ModelDescription
+    from crn_tf.model.generator import build_generator
+    from crn_tf.model.loss_weights import LOSS_WEIGHTS
+    from crn_tf.model.losses import best_image_loss, best_per_class_loss, content_loss, tap_error
+    from crn_tf.model.perceiver import build_perceiver
+    from crn_tf.model.synthesizer import Synthesizer
+    from crn_tf.saved.checkpoints import save_weights
+    from crn_tf.saved.loading import load_generator, take_over_weights
+    from crn_tf.saved.release import build_generator_from_release, load_release_checkpoint
+    from crn_tf.training.trainer import Trainer
 
 __all__ = [
     "CITYSCAPES",
@@ -38,23 +38,23 @@ __all__ = [
     "tap_error",
 ]
 _MODULE_OF = {
-    "build_generator": "generator",
-    "build_perceiver": "perceiver",
-    "tap_error": "losses",
-    "content_loss": "losses",
-    "best_image_loss": "losses",
-    "best_per_class_loss": "losses",
-    "LOSS_WEIGHTS": "loss_weights",
-    "Trainer": "trainer",
-    "Synthesizer": "synthesizer",
-    "load_generator": "loading",
-    "build_generator_from_release": "release",
-    "load_release_checkpoint": "release",
-    "save_weights": "checkpoints",
-    "take_over_weights": "loading",
-    "ModelDescription": "model_description",
-    "ClassTable": "layouts",
-    "CITYSCAPES": "layouts",
+    "build_generator": "model.generator",
+    "build_perceiver": "model.perceiver",
+    "tap_error": "model.losses",
+    "content_loss": "model.losses",
+    "best_image_loss": "model.losses",
+    "best_per_class_loss": "model.losses",
+    "LOSS_WEIGHTS": "model.loss_weights",
+    "Trainer": "training.trainer",
+    "Synthesizer": "model.synthesizer",
+    "load_generator": "saved.loading",
+    "build_generator_from_release": "saved.release",
+    "load_release_checkpoint": "saved.release",
+    "save_weights": "saved.checkpoints",
+    "take_over_weights": "saved.loading",
+    "ModelDescription": "model.description",
+    "ClassTable": "data.layouts",
+    "CITYSCAPES": "data.layouts",
 }
 
 if not TYPE_CHECKING:  # or a type checker would believe in any name

@@ -13,7 +13,7 @@ import tyro
 from crn_tf.command_line import how_to_call
 from crn_tf.errors import run_command
 from crn_tf.fetching import fetch
-from crn_tf.vgg_weights import KERAS_FILE, KERAS_MD5, KERAS_URL, MATLAB_FILE, MATLAB_URL, WEIGHTS_FOLDER
+from crn_tf.model.vgg_weights import KERAS_FILE, KERAS_MD5, KERAS_URL, MATLAB_FILE, MATLAB_URL, WEIGHTS_FOLDER
 
 RELEASE_URL = "https://cqf.io/data/Tensorflow_models"
 

@@ -19,21 +19,21 @@ from PIL import Image
 from tyro.conf import arg
 
 from crn_tf.command_line import INSTEAD, Switch, how_to_call
-from crn_tf.datasets import layout_files
+from crn_tf.data.datasets import layout_files
+from crn_tf.data.images import ImageFormat
+from crn_tf.data.layouts import LayoutReader
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import lock, remove_unfinished, why_not_written, written_aside
-from crn_tf.images import ImageFormat
-from crn_tf.layouts import LayoutReader
 from crn_tf.precision import Precision
-from crn_tf.quiet import silence_pillow, start_tensorflow
+from crn_tf.starting import silence_pillow, start_tensorflow
 from crn_tf.tensors import Layout, Pixels, Tensor
 
 if TYPE_CHECKING:
     import keras
 
-    from crn_tf.model_card import ServedAs
-    from crn_tf.model_description import ModelDescription
-    from crn_tf.serving_model import ServingModel
+    from crn_tf.model.description import ModelDescription
+    from crn_tf.serving.model import ServingModel
+    from crn_tf.serving.model_card import ServedAs
 
 Signatures = Mapping[str, Callable[..., Mapping[str, Tensor]]]  # a SavedModel's functions, by their names
 DEFAULT_FOLDER = Path("exported/crn")
@@ -99,10 +99,10 @@ def _export(settings: ExportSettings, files: list[Path]) -> Path:
     start_tensorflow()  # only now: it takes seconds
     import tensorflow as tf
 
-    from crn_tf.loading import load_generator
-    from crn_tf.model_card import ServedAs, model_card
-    from crn_tf.run_folder import newest_run
-    from crn_tf.serving_model import ServingModel
+    from crn_tf.saved.loading import load_generator
+    from crn_tf.saved.run_folder import newest_run
+    from crn_tf.serving.model import ServingModel
+    from crn_tf.serving.model_card import ServedAs, model_card
 
     weights = settings.weights or newest_run().path
     generator, description = load_generator(weights, settings.precision)
@@ -142,8 +142,8 @@ def _write_version(
     """Write the SavedModel, its card and its warm-up requests. Returns whether there are warm-up requests."""
     import tensorflow as tf
 
-    from crn_tf.model_card import classes_json
-    from crn_tf.serving_warmup import write_warmup
+    from crn_tf.serving.model_card import classes_json
+    from crn_tf.serving.warmup import write_warmup
 
     (folder / "model_card.md").write_text(card, encoding="utf-8")
     (folder / "classes.json").write_text(classes_json(description), encoding="utf-8")
@@ -185,7 +185,7 @@ def _effect(signatures: Signatures, reference: "keras.Model", layouts: Layout, p
     Raises:
         UserError: In float32, images differ all the same.
     """
-    from crn_tf.synthesizer import Synthesizer
+    from crn_tf.model.synthesizer import Synthesizer
 
     synthesizer = Synthesizer(reference)
     means, largest = [], 0
@@ -273,8 +273,8 @@ def _write_onnx(path: Path, generator: "keras.Model", layouts: Layout) -> None:
     Raises:
         UserError: The package tf2onnx is not installed.
     """
-    from crn_tf.passes import unfused
-    from crn_tf.synthesizer import Synthesizer
+    from crn_tf.model.passes import unfused
+    from crn_tf.model.synthesizer import Synthesizer
 
     try:
         import tf2onnx  # noqa: F401  (Keras uses it)

@@ -17,22 +17,31 @@ import tyro
 from tqdm import tqdm
 from tyro.conf import arg
 
-from crn_tf import sheets
 from crn_tf.command_line import INSTEAD, how_to_call
-from crn_tf.datasets import DataSet, FileDataSet, Kind, find_kind, layout_files, loose_layouts, open_data_set, splits
+from crn_tf.data import sheets
+from crn_tf.data.datasets import (
+    DataSet,
+    FileDataSet,
+    Kind,
+    find_kind,
+    layout_files,
+    loose_layouts,
+    open_data_set,
+    splits,
+)
+from crn_tf.data.images import Fit, ImageFormat, write_image
+from crn_tf.data.layouts import colorize
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.export import ExportSettings, export
 from crn_tf.files import make_folder
-from crn_tf.images import Fit, ImageFormat, write_image
-from crn_tf.layouts import colorize
-from crn_tf.model_description import ModelDescription
+from crn_tf.model.description import ModelDescription
 from crn_tf.precision import Precision
-from crn_tf.quiet import silence_pillow, start_tensorflow, warn_of_slowness
-from crn_tf.run_folder import RunFolder, newest_run, no_weights
-from crn_tf.settings import TrainSettings
+from crn_tf.saved.run_folder import RunFolder, newest_run, no_weights
+from crn_tf.starting import silence_pillow, start_tensorflow, warn_of_slowness
+from crn_tf.training.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from crn_tf.synthesizer import Synthesizer
+    from crn_tf.model.synthesizer import Synthesizer
 
 CONTACT_SHEET = "contact_sheet.png"
 SHEET_ROWS = 24  # of the contact sheet, at most
@@ -88,8 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     make_folder(settings.out)
 
     start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
-    from crn_tf.loading import load_generator
-    from crn_tf.synthesizer import Synthesizer
+    from crn_tf.model.synthesizer import Synthesizer
+    from crn_tf.saved.loading import load_generator
 
     warn_of_slowness(settings.precision)
     generator, description = load_generator(weights, settings.precision)

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crn_tf.cluster import find_cluster
 from crn_tf.command_line import how_to_call
 from crn_tf.errors import RESTART, STOPPED, UsageError, run_command
-from crn_tf.flags import DEMO, Strategy, TrainFlags
-from crn_tf.interruptions import Interruptions
-from crn_tf.quiet import silence_pillow, start_tensorflow, warn_of_slowness
-from crn_tf.run_folder import RunFolder, newest_run
-from crn_tf.settings import FIXED_AT_START, TrainSettings
+from crn_tf.saved.run_folder import RunFolder, newest_run
+from crn_tf.starting import silence_pillow, start_tensorflow, warn_of_slowness
+from crn_tf.training.cluster import find_cluster
+from crn_tf.training.flags import DEMO, Strategy, TrainFlags
+from crn_tf.training.interruptions import Interruptions
+from crn_tf.training.settings import FIXED_AT_START, TrainSettings
 
 if TYPE_CHECKING:
-    from crn_tf.training_run import TrainingRun
+    from crn_tf.training.run import TrainingRun
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cluster = find_cluster(call.strategy)
 
         start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
-        from crn_tf.distribution import Distribution
-        from crn_tf.opening import open_run
+        from crn_tf.training.distribution import Distribution
+        from crn_tf.training.opening import open_run
 
         if call.dry_run:
-            from crn_tf.dry_run import print_plan
+            from crn_tf.training.dry_run import print_plan
 
             print_plan(call.settings, call.folder, call.goes_on, call.strategy, cluster)
             return 0

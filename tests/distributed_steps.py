@@ -10,8 +10,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from crn_tf.cluster import find_cluster
-from crn_tf.quiet import start_tensorflow
+from crn_tf.starting import start_tensorflow
+from crn_tf.training.cluster import find_cluster
 
 LOSSES = {"content": 1, "best-image": 3, "best-per-class": 3}  # and how many images each compares
 STEPS, BATCH, SIZE, CLASSES = 3, 4, (16, 32), 4
@@ -38,7 +38,7 @@ def train(distribution, loss: str, recompute: bool) -> dict[str, np.ndarray]:
     import keras
 
     from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver
-    from crn_tf.pipeline import InputPipeline
+    from crn_tf.data.pipeline import InputPipeline
 
     keras.utils.set_random_seed(0)
     with distribution.strategy.scope():
@@ -69,8 +69,8 @@ def apply_conditionally(distribution) -> dict[str, np.ndarray]:
     import keras
     import tensorflow as tf
 
-    from crn_tf.optimizer import apply_if_finite
-    from crn_tf.replicas import split
+    from crn_tf.training.optimizer import apply_if_finite
+    from crn_tf.training.replicas import split
 
     strategy = distribution.strategy
     index, count = distribution.shard
@@ -113,8 +113,8 @@ def main() -> None:
     strategy, path, *options = sys.argv[1:]
     losses = [option for option in options if option in LOSSES]
     start_tensorflow(one_at_a_time=True)  # as train.py
-    from crn_tf import passes
-    from crn_tf.distribution import Distribution
+    from crn_tf.model import passes
+    from crn_tf.training.distribution import Distribution
 
     if "--fused" in options:
         passes.FUSE_FROM = 1

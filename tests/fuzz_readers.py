@@ -149,9 +149,9 @@ def release_index(prefix: Path) -> None:
 
 
 def weights_file(path: Path) -> None:
-    from crn_tf.checkpoints import save_weights
-    from crn_tf.layouts import ClassTable
-    from crn_tf.model_description import ModelDescription
+    from crn_tf.data.layouts import ClassTable
+    from crn_tf.model.description import ModelDescription
+    from crn_tf.saved.checkpoints import save_weights
 
     classes = ClassTable(("a", "b"), ((255, 0, 0), (0, 255, 0)), (0, 1), (2,))
     description = ModelDescription(8, (4, 8), 1, 0.002, classes)
@@ -302,9 +302,9 @@ def damage_index(content: bytes, random: np.random.Generator) -> bytes:
 def reader_of(name: str) -> Callable[[Path], object]:
     """The function that reads such a file."""
     if name in ("png", "jpeg", "webp", "bmp", "tiff"):
+        from crn_tf.data.images import image_size, read_photo
+        from crn_tf.data.layouts import CITYSCAPES, LayoutReader
         from crn_tf.errors import UserError
-        from crn_tf.images import image_size, read_photo
-        from crn_tf.layouts import CITYSCAPES, LayoutReader
 
         readers = [read_photo] if name == "jpeg" else [read_photo, LayoutReader(CITYSCAPES).read]
 
@@ -321,13 +321,13 @@ def reader_of(name: str) -> Callable[[Path], object]:
 
         return read
     if name in ("mat", "h5"):
-        from crn_tf.vgg_weights import read_kernels
+        from crn_tf.model.vgg_weights import read_kernels
 
         return lambda path: read_kernels(path, _VGG_SHAPES)
-    from crn_tf.loading import load_generator
+    from crn_tf.saved.loading import load_generator
 
     if name == "index":
-        from crn_tf.release import describe_release
+        from crn_tf.saved.release import describe_release
 
         return lambda path: describe_release(path.with_suffix(""))
     return lambda path: load_generator(path)[0].count_params()

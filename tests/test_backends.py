@@ -10,15 +10,15 @@ import pytest
 
 from tests.conftest import ROOT
 
-PURE = ["generator", "layers", "recomputing", "perceiver", "losses", "synthesizer"]
-PURE += ["vgg_weights", "layouts", "images", "datasets", "scenes"]
+PURE = [f"model/{name}" for name in ("generator", "layers", "recomputing", "perceiver", "losses", "synthesizer")]
+PURE += ["model/vgg_weights", *(f"data/{name}" for name in ("layouts", "images", "datasets", "scenes"))]
 
 PROGRAM = """
 import sys, numpy as np, keras
 from crn_tf import build_generator, build_perceiver, best_per_class_loss, tap_error, Synthesizer
-from crn_tf.losses import tap_errors
-from crn_tf.perceiver import split_blocks
-from crn_tf.recomputing import recomputing_blocks, recomputing_generator
+from crn_tf.model.losses import tap_errors
+from crn_tf.model.perceiver import split_blocks
+from crn_tf.model.recomputing import recomputing_blocks, recomputing_generator
 assert keras.backend.backend() == sys.argv[1]
 generator, perceiver = build_generator(32, 5, 3, width=0.02), build_perceiver("random")
 random = np.random.default_rng(0)
@@ -64,7 +64,7 @@ def test_pure_modules_do_not_import_tensorflow(module):
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not any(name.split(".")[0] == "tensorflow" for name in imported)
-    not_pure = {"crn_tf.trainer", "crn_tf.training_run", "crn_tf.pipeline", "crn_tf.checkpoints"}
+    not_pure = {"crn_tf.training.trainer", "crn_tf.training.run", "crn_tf.data.pipeline", "crn_tf.saved.checkpoints"}
     assert not imported & not_pure
 
 

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import measuring
 from crn_tf import build_generator, build_perceiver
 from crn_tf.errors import UsageError, UserError
-from crn_tf.flags import TrainFlags
+from crn_tf.training.flags import TrainFlags
 from tests.conftest import ROOT
 
 TINY = ("--size", "16x32", "--width", str(1 / 64))

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 import crn_tf
-from crn_tf.checkpoints import VERSION_ATTRIBUTE, VERSION_SUFFIX, named, save_weights, write_variables
+from crn_tf.data.layouts import CITYSCAPES, ClassTable
 from crn_tf.errors import UserError
 from crn_tf.files import write_text
-from crn_tf.layouts import CITYSCAPES, ClassTable
-from crn_tf.loading import load_generator
-from crn_tf.model_description import ModelDescription
-from crn_tf.run_checkpoints import KEPT_CHECKPOINTS, restore_checkpoint, save_checkpoint
-from crn_tf.run_folder import RunFolder, newest_run
+from crn_tf.model.description import ModelDescription
+from crn_tf.saved.checkpoints import VERSION_ATTRIBUTE, VERSION_SUFFIX, named, save_weights, write_variables
+from crn_tf.saved.loading import load_generator
+from crn_tf.saved.run_checkpoints import KEPT_CHECKPOINTS, restore_checkpoint, save_checkpoint
+from crn_tf.saved.run_folder import RunFolder, newest_run
 from tests.conftest import ROOT
 
 CLASSES = ClassTable(("a", "b"), ((255, 0, 0), (0, 255, 0)), (0, 1), (2,))
@@ -230,7 +230,7 @@ def test_a_run_without_any_whole_checkpoint_says_so(run, generator):
 
 def test_a_lock_ends_with_its_process_and_its_leftovers_are_removed(run):
     program = (
-        "import os, signal, sys; from pathlib import Path; from crn_tf.run_folder import RunFolder;"
+        "import os, signal, sys; from pathlib import Path; from crn_tf.saved.run_folder import RunFolder;"
         "run = RunFolder(Path(sys.argv[1])); run.lock(); print('locked', flush=True); signal.alarm(60); signal.pause()"
     )
     with subprocess.Popen(

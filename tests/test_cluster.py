@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import pytest
 
-from crn_tf.cluster import Cluster, Watchdog, tf_config, wait_for_others
 from crn_tf.errors import RESTART, UserError
+from crn_tf.training.cluster import Cluster, Watchdog, tf_config, wait_for_others
 
 
 def cluster(config) -> Cluster | None:

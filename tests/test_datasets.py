@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crn_tf.datasets import EvenSample, find_kind, layout_files, loose_layouts, open_data_set, splits
+from crn_tf.data.datasets import EvenSample, find_kind, layout_files, loose_layouts, open_data_set, splits
+from crn_tf.data.layouts import CITYSCAPES
 from crn_tf.errors import UsageError, UserError
-from crn_tf.layouts import CITYSCAPES
 
 CLASSES = '{"names": ["sky", "road"], "palette": [[255, 0, 0], [0, 255, 0]], "void": 2}'
 SIZE = (4, 8)

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from crn_tf.datasets import open_data_set
-from crn_tf.decoded_cache import DamagedCacheError, DecodedCache
+from crn_tf.data.datasets import open_data_set
+from crn_tf.data.decoded_cache import DamagedCacheError, DecodedCache
+from crn_tf.data.pipeline import InputPipeline
 from crn_tf.errors import UserError
-from crn_tf.pipeline import InputPipeline
 from tests.test_pipeline import Numbered
 
 

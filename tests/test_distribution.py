@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from crn_tf.cluster import Cluster, Watchdog, tf_config
-from crn_tf.distribution import LOGICAL_CPUS, Distribution
 from crn_tf.errors import RESTART, UsageError, UserError
+from crn_tf.training.cluster import Cluster, Watchdog, tf_config
+from crn_tf.training.distribution import LOGICAL_CPUS, Distribution
 from tests.conftest import ROOT
 from tests.distributed_steps import LOSSES, apply_conditionally, train
 
@@ -196,8 +196,8 @@ def test_an_error_that_may_mean_a_lost_worker_is_one_only_if_a_worker_is_gone(mo
     def watchdog(cluster):
         return Watchdog(cluster, patience=600, interval=0.05, leave=codes.append)
 
-    monkeypatch.setattr("crn_tf.distribution.Watchdog", watchdog)
-    monkeypatch.setattr("crn_tf.distribution.LOST_WITHIN", 1.0)
+    monkeypatch.setattr("crn_tf.training.distribution.Watchdog", watchdog)
+    monkeypatch.setattr("crn_tf.training.distribution.LOST_WITHIN", 1.0)
     monkeypatch.setattr(Distribution, "any", lambda self, flag: flag)
     raised = pytest.raises(error) if error is tf.errors.InternalError else nullcontext()
     with server, raised, Distribution(cluster=cluster).watching():
@@ -207,13 +207,13 @@ def test_an_error_that_may_mean_a_lost_worker_is_one_only_if_a_worker_is_gone(mo
 
 
 ONE_FAILS = """
-from crn_tf.cluster import Cluster
+from crn_tf.training.cluster import Cluster
 from crn_tf.errors import UserError, run_command
-from crn_tf.quiet import start_tensorflow
+from crn_tf.starting import start_tensorflow
 
 def main():
     start_tensorflow()
-    from crn_tf.distribution import Distribution
+    from crn_tf.training.distribution import Distribution
     distribution = Distribution.start("auto", Cluster.from_environment(), batch=2)
     with distribution.watching():
         assert distribution.any(not distribution.chief) and not distribution.any(False)
@@ -272,7 +272,7 @@ def test_a_worker_that_waits_for_another_can_be_stopped(folder_data, tmp_path):
 def test_gpus_of_several_workers_exchange_gradients_by_nccl(monkeypatch):
     chosen = []
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [None] * 2)
-    monkeypatch.setattr("crn_tf.distribution.wait_for_others", lambda cluster: None)
+    monkeypatch.setattr("crn_tf.training.distribution.wait_for_others", lambda cluster: None)
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda **options: chosen.append(options))
     Distribution.start("multi-worker", Cluster(("127.0.0.1:1", "127.0.0.1:2"), 0), batch=4)
     assert (

@@ -17,18 +17,19 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from crn_tf import passes, serving_warmup
-from crn_tf.checkpoints import save_weights
+from crn_tf.data.layouts import ClassTable, LayoutReader, colorize
 from crn_tf.errors import UserError
 from crn_tf.export import ExportSettings, export, main, next_version, patchworks
 from crn_tf.files import lock
-from crn_tf.layouts import ClassTable, LayoutReader, colorize
-from crn_tf.loading import load_generator
-from crn_tf.model_description import ModelDescription
-from crn_tf.serving_layouts import PngLayoutDecoder
-from crn_tf.serving_model import ServingModel
-from crn_tf.serving_warmup import WARMUP_FILE
-from crn_tf.synthesizer import Synthesizer
+from crn_tf.model import passes
+from crn_tf.model.description import ModelDescription
+from crn_tf.model.synthesizer import Synthesizer
+from crn_tf.saved.checkpoints import save_weights
+from crn_tf.saved.loading import load_generator
+from crn_tf.serving import warmup as serving_warmup
+from crn_tf.serving.layouts import PngLayoutDecoder
+from crn_tf.serving.model import ServingModel
+from crn_tf.serving.warmup import WARMUP_FILE
 from tests.conftest import ROOT
 from tests.full_disk import full_disk
 from tests.test_command_line import call, release_checkpoint, the_error  # noqa: F401  (fixtures)

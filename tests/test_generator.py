@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crn_tf import build_generator
-from crn_tf.cascade import module_heights
+from crn_tf.model.cascade import module_heights
 from tests.conftest import GOLDEN
 from tests.parity.compare_normalization import compare
 

@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crn_tf.datasets import find_kind, layout_files, loose_layouts, open_data_set, splits
+from crn_tf.data.datasets import find_kind, layout_files, loose_layouts, open_data_set, splits
+from crn_tf.data.images import MAX_PIXELS, image_size, read_image, read_photo
+from crn_tf.data.layouts import CITYSCAPES, LayoutReader, read_class_table
 from crn_tf.errors import UserError, unprintable
 from crn_tf.files import SMALL
-from crn_tf.flags import DEMO
-from crn_tf.images import MAX_PIXELS, image_size, read_image, read_photo
-from crn_tf.layouts import CITYSCAPES, LayoutReader, read_class_table
-from crn_tf.loss_weights import TAP_NAMES, find_loss_weights
-from crn_tf.settings import TrainSettings
+from crn_tf.model.loss_weights import TAP_NAMES, find_loss_weights
+from crn_tf.training.flags import DEMO
+from crn_tf.training.settings import TrainSettings
 from tests.conftest import ROOT
 from tests.fuzz_readers import interlaced_rows, png, png_chunk
 from tests.hostile import read_guarded
 
-IMAGES = "from pathlib import Path; from crn_tf.images import image_size, read_photo"
+IMAGES = "from pathlib import Path; from crn_tf.data.images import image_size, read_photo"
 
 
 def rgb_rows(height, width, value=7) -> bytes:
@@ -221,8 +221,8 @@ def test_a_huge_json_file_is_not_read_into_memory(tmp_path, name):
         file.write('"road"]}')
     assert path.stat().st_size > 100_000_000
     setup = (
-        "from pathlib import Path; from crn_tf.settings import TrainSettings;"
-        "from crn_tf.layouts import read_class_table; from crn_tf.loss_weights import find_loss_weights"
+        "from pathlib import Path; from crn_tf.training.settings import TrainSettings;"
+        "from crn_tf.data.layouts import read_class_table; from crn_tf.model.loss_weights import find_loss_weights"
     )
     calls = {
         "classes.json": "read_class_table(Path(sys.argv[1]))",

@@ -16,19 +16,19 @@ import tensorflow as tf
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
 from crn_tf import weights_guard
-from crn_tf.checkpoint_index import check_index
-from crn_tf.checkpoints import DESCRIPTION_ATTRIBUTE, named, read_variables, save_weights
-from crn_tf.datasets import open_data_set
+from crn_tf.data.datasets import open_data_set
+from crn_tf.data.layouts import CITYSCAPES, ClassTable
 from crn_tf.errors import UserError
 from crn_tf.files import write_text
-from crn_tf.layouts import CITYSCAPES, ClassTable
-from crn_tf.loading import load_generator
-from crn_tf.loss_weights import find_loss_weights
-from crn_tf.model_description import ModelDescription
-from crn_tf.release import build_generator_from_release, describe_release
-from crn_tf.run_checkpoints import save_checkpoint
-from crn_tf.run_folder import RunFolder
-from crn_tf.vgg_weights import read_kernels
+from crn_tf.model.description import ModelDescription
+from crn_tf.model.loss_weights import find_loss_weights
+from crn_tf.model.vgg_weights import read_kernels
+from crn_tf.saved.checkpoint_index import check_index
+from crn_tf.saved.checkpoints import DESCRIPTION_ATTRIBUTE, named, read_variables, save_weights
+from crn_tf.saved.loading import load_generator
+from crn_tf.saved.release import build_generator_from_release, describe_release
+from crn_tf.saved.run_checkpoints import save_checkpoint
+from crn_tf.saved.run_folder import RunFolder
 from crn_tf.weights_guard import check_weights_file
 from tests import fuzz_readers
 from tests.hostile import read_guarded
@@ -36,7 +36,7 @@ from tests.hostile import read_guarded
 CLASSES = ClassTable(("a", "b"), ((255, 0, 0), (0, 255, 0)), (0, 1), (2,))
 DESCRIPTION = ModelDescription(8, (4, 8), 1, 0.002, CLASSES)
 SHAPES = {"block1_conv1": (3, 3, 3, 4)}
-LIMITED = "from crn_tf.vgg_weights import read_kernels"
+LIMITED = "from crn_tf.model.vgg_weights import read_kernels"
 LIMITED_CALL = "read_kernels(sys.argv[1], {'block1_conv1': (3, 3, 3, 4)})"
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from crn_tf.data.images import image_size, read_photo, resize, write_image
+from crn_tf.data.layouts import CITYSCAPES, LayoutReader
 from crn_tf.errors import UserError
-from crn_tf.images import image_size, read_photo, resize, write_image
-from crn_tf.layouts import CITYSCAPES, LayoutReader
 from tests.conftest import ROOT
 from tests.fuzz_readers import exif as camera_exif
 from tests.fuzz_readers import png_chunk
@@ -221,7 +221,7 @@ def of_the_process():
     logger = logging.getLogger("PIL")
     return warnings.filters[:], warnings.showwarning, logger.handlers[:], logger.filters[:], logger.level
 found = of_the_process()
-from crn_tf.images import image_size, read_photo
+from crn_tf.data.images import image_size, read_photo
 assert of_the_process() == found, "by the import"
 {before}
 found = of_the_process()
@@ -247,7 +247,7 @@ def test_a_program_that_reads_pictures_keeps_its_own_warnings_and_logging(damage
 
 
 def test_pillow_prints_nothing_about_damaged_exif_in_a_command(damaged):
-    assert read_all(damaged, before="from crn_tf.quiet import silence_pillow; silence_pillow()") == ""
+    assert read_all(damaged, before="from crn_tf.starting import silence_pillow; silence_pillow()") == ""
 
 
 def test_image_size_is_height_and_width_from_the_header_alone(tmp_path):

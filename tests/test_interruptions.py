@@ -9,13 +9,13 @@ import time
 import pytest
 
 from crn_tf.errors import RESTART, STOPPED
-from crn_tf.interruptions import Interruptions, PreemptedError, StopRequest
+from crn_tf.training.interruptions import Interruptions, PreemptedError, StopRequest
 from tests.conftest import ROOT
 
 # A main thread that Python's own handlers cannot reach: it waits in C for a lock that it has itself.
 BUSY = """
 import ctypes
-from crn_tf.interruptions import Interruptions, StopRequest
+from crn_tf.training.interruptions import Interruptions, StopRequest
 with Interruptions() as interruptions:
     {before}
     mutex = ctypes.create_string_buffer(64)
@@ -28,7 +28,7 @@ TRAINED = "with interruptions.saving(StopRequest()): pass"
 # Another handler was there meanwhile.
 TAKEN = """
 import os, signal, time
-from crn_tf.interruptions import Interruptions
+from crn_tf.training.interruptions import Interruptions
 with Interruptions() as interruptions:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     interruptions.take_back()

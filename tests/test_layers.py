@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from crn_tf import passes
-from crn_tf.layers import Convolution, NormalizedLeakyReLU, UpsampledConvolution
+from crn_tf.model import passes
+from crn_tf.model.layers import Convolution, NormalizedLeakyReLU, UpsampledConvolution
 
 random = np.random.default_rng(0)
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from crn_tf.data.images import resize
+from crn_tf.data.layouts import CITYSCAPES, ClassTable, LayoutReader, colorize, read_class_table
 from crn_tf.errors import UserError
-from crn_tf.images import resize
-from crn_tf.layouts import CITYSCAPES, ClassTable, LayoutReader, colorize, read_class_table
 from tests.test_serving_layouts import raw_png
 
 RED, GREEN, BLUE, BLACK, PINK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0), (255, 0, 200)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from crn_tf import build_generator
-from crn_tf.checkpoints import save_weights
+from crn_tf.data.layouts import ClassTable
 from crn_tf.errors import UserError
-from crn_tf.layouts import ClassTable
-from crn_tf.loading import take_over_weights
-from crn_tf.model_description import ModelDescription
+from crn_tf.model.description import ModelDescription
+from crn_tf.saved.checkpoints import save_weights
+from crn_tf.saved.loading import take_over_weights
 
 CLASSES = ClassTable(("a", "b"), ((255, 0, 0), (0, 255, 0)), (0, 1), (2,))
 

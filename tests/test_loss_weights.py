@@ -5,7 +5,7 @@ import json
 import pytest
 
 from crn_tf.errors import UserError
-from crn_tf.loss_weights import LOSS_WEIGHTS, TAP_NAMES, find_loss_weights, write_loss_weights
+from crn_tf.model.loss_weights import LOSS_WEIGHTS, TAP_NAMES, find_loss_weights, write_loss_weights
 
 GOOD = dict(zip(TAP_NAMES, (1, 0.5, 0, 2, 3, 10), strict=True))
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from crn_tf import best_image_loss, best_per_class_loss, content_loss, passes, tap_error
-from crn_tf.losses import class_errors, layout_pyramid
+from crn_tf import best_image_loss, best_per_class_loss, content_loss, tap_error
+from crn_tf.model import passes
+from crn_tf.model.losses import class_errors, layout_pyramid
 
 WEIGHTS = (1.0, 0.5, 3.0)
 BATCH, IMAGES, CLASSES = 3, 4, 5

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from crn_tf import build_generator, build_perceiver, memory
-from crn_tf.memory import UnknownMemoryError, available_in_words, choose_recomputation, training_memory_gb
+from crn_tf import build_generator, build_perceiver
 from crn_tf.precision import computing_in
+from crn_tf.training import memory
+from crn_tf.training.memory import UnknownMemoryError, available_in_words, choose_recomputation, training_memory_gb
 
 # Gigabytes, by height and number of images.
 MEASURED = {

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from crn_tf import __version__
-from crn_tf.layouts import ClassTable
-from crn_tf.model_card import ServedAs, model_card
-from crn_tf.model_description import ModelDescription
+from crn_tf.data.layouts import ClassTable
+from crn_tf.model.description import ModelDescription
+from crn_tf.serving.model_card import ServedAs, model_card
 
 DESCRIPTION = ModelDescription(8, (4, 8), 1, 0.01, ClassTable(("a",), ((255, 0, 0),), (0,), (1,)))
 SERVED = ServedAs("float32", "float32", "png", 123, 492, "none")

@@ -16,11 +16,11 @@ import tensorflow as tf
 from PIL import Image
 
 from crn_tf import Synthesizer, load_generator
-from crn_tf.datasets import ToyDataSet
-from crn_tf.opening import open_run
-from crn_tf.run_folder import RunFolder
-from crn_tf.settings import TrainSettings
+from crn_tf.data.datasets import ToyDataSet
+from crn_tf.saved.run_folder import RunFolder
 from crn_tf.train import main as train
+from crn_tf.training.opening import open_run
+from crn_tf.training.settings import TrainSettings
 from tests.conftest import GOLDEN
 
 

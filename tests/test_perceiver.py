@@ -8,7 +8,7 @@ import scipy.io
 
 from crn_tf import build_perceiver
 from crn_tf.errors import UserError
-from crn_tf.perceiver import TAPS
+from crn_tf.model.perceiver import TAPS
 
 CONVOLUTIONS = [f"block{block}_conv{n}" for block, count in enumerate((2, 2, 4, 4, 4), 1) for n in range(1, count + 1)]
 

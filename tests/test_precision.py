@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver
-from crn_tf.datasets import ToyDataSet
-from crn_tf.pipeline import InputPipeline
+from crn_tf.data.datasets import ToyDataSet
+from crn_tf.data.pipeline import InputPipeline
 from crn_tf.precision import PRECISION_POLICIES, slowness_on_cpu
 
 STEPS = 60

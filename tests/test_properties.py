@@ -12,11 +12,11 @@ from hypothesis.extra.numpy import arrays
 from keras import ops
 from PIL import Image
 
-from crn_tf.checkpoints import read_variables, write_variables
+from crn_tf.data.images import read_photo, resize
+from crn_tf.data.layouts import ClassTable, LayoutReader, colorize
 from crn_tf.errors import UserError
-from crn_tf.images import read_photo, resize
-from crn_tf.layouts import ClassTable, LayoutReader, colorize
-from crn_tf.losses import best_per_class_loss, class_errors, content_loss, layout_pyramid
+from crn_tf.model.losses import best_per_class_loss, class_errors, content_loss, layout_pyramid
+from crn_tf.saved.checkpoints import read_variables, write_variables
 
 sides = st.integers(1, 40)
 sizes = st.tuples(sides, sides)

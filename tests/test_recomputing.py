@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver, passes
-from crn_tf.losses import LOSSES, tap_errors
-from crn_tf.passes import recomputed
-from crn_tf.perceiver import split_blocks
+from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver
+from crn_tf.model import passes
+from crn_tf.model.losses import LOSSES, tap_errors
+from crn_tf.model.passes import recomputed
+from crn_tf.model.perceiver import split_blocks
+from crn_tf.model.recomputing import recomputing_blocks, recomputing_generator
 from crn_tf.precision import PRECISION_POLICIES
-from crn_tf.recomputing import recomputing_blocks, recomputing_generator
 from tests.conftest import ROOT
 
 
@@ -107,7 +108,7 @@ def test_recomputation_keeps_less():
 import numpy as np, tensorflow as tf
 tf.config.threading.set_inter_op_parallelism_threads(1)
 from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver
-from crn_tf.memory import peak_memory_gb
+from crn_tf.training.memory import peak_memory_gb
 trainer = Trainer(build_generator(256, 4, 1, width=0.1), build_perceiver("random"), "content",
     LOSS_WEIGHTS["inverse-elements"], recompute={recompute})
 layouts = tf.zeros((4, 256, 512), "uint8")

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from crn_tf import build_generator, build_generator_from_release, load_release_checkpoint
+from crn_tf.data.layouts import CITYSCAPES, LayoutReader
 from crn_tf.errors import UserError
-from crn_tf.layouts import CITYSCAPES, LayoutReader
-from crn_tf.loading import load_generator
-from crn_tf.release import describe_release, release_prefix
+from crn_tf.saved.loading import load_generator
+from crn_tf.saved.release import describe_release, release_prefix
 from tests.conftest import GOLDEN
 from tests.release_recipe import recipe, reds_greens_blues, release_name
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crn_tf.scenes import NAMES, PALETTE, VOID, build_world, draw_scene
+from crn_tf.data.scenes import NAMES, PALETTE, VOID, build_world, draw_scene
 
 SEEDS = range(20)
 

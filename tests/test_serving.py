@@ -21,7 +21,7 @@ from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
-from crn_tf.serving_warmup import MODEL_NAME
+from crn_tf.serving.warmup import MODEL_NAME
 from tests.conftest import ROOT
 from tests.test_export import difference, exported, ids, images, layouts, weights  # noqa: F401  (fixtures)
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crn_tf.cascade import coarsest_grid, parse_pair
 from crn_tf.errors import UsageError, UserError
-from crn_tf.flags import DEMO, TrainFlags
-from crn_tf.settings import FIXED_AT_START, TrainSettings
+from crn_tf.model.cascade import coarsest_grid, parse_pair
+from crn_tf.training.flags import DEMO, TrainFlags
+from crn_tf.training.settings import FIXED_AT_START, TrainSettings
 
 
 def resolved(**given) -> TrainSettings:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crn_tf.sheets import TILE_WIDTH, Column, collection_columns, draw_sheet, tile_size, tiles
+from crn_tf.data.sheets import TILE_WIDTH, Column, collection_columns, draw_sheet, tile_size, tiles
 
 
 def pictures(count, height, width, seed=0):

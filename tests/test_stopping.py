@@ -2,9 +2,9 @@
 
 import pytest
 
-from crn_tf.distribution import Distribution
-from crn_tf.interruptions import StopRequest
-from crn_tf.stopping import AGREE_EVERY, StopAgreement
+from crn_tf.training.distribution import Distribution
+from crn_tf.training.interruptions import StopRequest
+from crn_tf.training.stopping import AGREE_EVERY, StopAgreement
 
 
 class Workers:

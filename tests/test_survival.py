@@ -10,16 +10,16 @@ import sys
 import numpy as np
 import pytest
 
-from crn_tf.checkpoints import named, save_weights
+from crn_tf.data.images import write_image
+from crn_tf.data.layouts import ClassTable
 from crn_tf.errors import UserError
-from crn_tf.flags import TrainFlags
-from crn_tf.images import write_image
-from crn_tf.layouts import ClassTable
-from crn_tf.model_description import ModelDescription
-from crn_tf.opening import open_run
-from crn_tf.run_checkpoints import restore_checkpoint, save_checkpoint
-from crn_tf.run_folder import RunFolder
-from crn_tf.run_reports import RunLogs
+from crn_tf.model.description import ModelDescription
+from crn_tf.saved.checkpoints import named, save_weights
+from crn_tf.saved.run_checkpoints import restore_checkpoint, save_checkpoint
+from crn_tf.saved.run_folder import RunFolder
+from crn_tf.training.flags import TrainFlags
+from crn_tf.training.opening import open_run
+from crn_tf.training.reports import RunLogs
 from tests.conftest import ROOT
 from tests.full_disk import full_disk
 

@@ -10,16 +10,16 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from crn_tf import training_run
 from crn_tf.errors import UserError
-from crn_tf.flags import TrainFlags
-from crn_tf.loading import load_generator
-from crn_tf.loss_weights import TAP_NAMES, find_loss_weights
-from crn_tf.opening import open_run
-from crn_tf.run_folder import RunFolder
-from crn_tf.settings import TrainSettings
-from crn_tf.training_run import TrainingRun
-from crn_tf.validation import Validation
+from crn_tf.model.loss_weights import TAP_NAMES, find_loss_weights
+from crn_tf.saved.loading import load_generator
+from crn_tf.saved.run_folder import RunFolder
+from crn_tf.training import run as training_run
+from crn_tf.training.flags import TrainFlags
+from crn_tf.training.opening import open_run
+from crn_tf.training.run import TrainingRun
+from crn_tf.training.settings import TrainSettings
+from crn_tf.training.validation import Validation
 
 
 @pytest.fixture

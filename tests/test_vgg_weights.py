@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import scipy.io
 
-from crn_tf import vgg_weights
 from crn_tf.errors import UserError
-from crn_tf.vgg_weights import find_weights, read_kernels
+from crn_tf.model import vgg_weights
+from crn_tf.model.vgg_weights import find_weights, read_kernels
 from tests.test_fetching import CONTENT, MD5, server  # noqa: F401  (fixture)
 
 SHAPES = {"block1_conv1": (3, 3, 3, 4), "block1_conv2": (3, 3, 4, 4), "block2_conv1": (3, 3, 4, 2)}

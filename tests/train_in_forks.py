@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import train
-from crn_tf import opening  # noqa: F401 (what takes long)
 from crn_tf.errors import run_command
+from crn_tf.training import opening  # noqa: F401 (what takes long)
 
 TIMEOUT = 60  # seconds until a checkpoint appears
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from crn_tf.quiet import start_tensorflow
+from crn_tf.starting import start_tensorflow
 
 start_tensorflow()
 
@@ -16,7 +16,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from crn_tf import build_generator  # noqa: E402
-from crn_tf.layers import NormalizedLeakyReLU  # noqa: E402
+from crn_tf.model.layers import NormalizedLeakyReLU  # noqa: E402
 
 LIMIT = 1e-4  # relative, L2
 

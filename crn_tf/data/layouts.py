@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from crn_tf.data.images import JPEGS, Fit, Size, opaque, read_image, resize
 from crn_tf.errors import UserError, unprintable
 from crn_tf.files import read_json
-from crn_tf.images import JPEGS, Fit, Size, opaque, read_image, resize
 from crn_tf.tensors import Layout, Pixels
 
 Color = tuple[int, int, int]

@@ -9,11 +9,11 @@ from typing import Any
 
 import keras
 
-from crn_tf.checkpoints import DamagedCheckpointError, read_variables, save_weights, write_variables
 from crn_tf.errors import UserError
 from crn_tf.files import write_text, written_aside
-from crn_tf.model_description import ModelDescription
-from crn_tf.run_folder import RunFolder
+from crn_tf.model.description import ModelDescription
+from crn_tf.saved.checkpoints import DamagedCheckpointError, read_variables, save_weights, write_variables
+from crn_tf.saved.run_folder import RunFolder
 
 KEPT_CHECKPOINTS = 3  # two to fall back on, if the newest is damaged
 _STATE = "state"  # prefix of the files in a checkpoint's folder

@@ -7,10 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from crn_tf.datasets import DataSet
+from crn_tf.data.datasets import DataSet
 from crn_tf.errors import UserError
 from crn_tf.files import lock, read_json, read_small_text, remove_unfinished, write_text
-from crn_tf.model_description import ModelDescription
+from crn_tf.model.description import ModelDescription
 
 WEIGHTS_NAME = "generator.weights.h5"
 

@@ -14,12 +14,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from crn_tf.cascade import MODULE_WIDTHS
-from crn_tf.checkpoint_index import check_index
-from crn_tf.checkpoints import reading
+from crn_tf.data.layouts import CITYSCAPES, MAX_NAMES, ClassTable
 from crn_tf.errors import UserError
-from crn_tf.layouts import CITYSCAPES, MAX_NAMES, ClassTable
-from crn_tf.model_description import ModelDescription
+from crn_tf.model.cascade import MODULE_WIDTHS
+from crn_tf.model.description import ModelDescription
+from crn_tf.saved.checkpoint_index import check_index
+from crn_tf.saved.checkpoints import reading
 
 RELEASE_GRID = (4, 8)
 _ADAM_BETA_2 = 0.999
@@ -107,7 +107,7 @@ def build_generator_from_release(prefix: str | Path) -> keras.Model:
         >>> from pathlib import Path
         >>> import tensorflow as tf
         >>> from crn_tf import build_generator, build_generator_from_release
-        >>> from crn_tf.release import release_name
+        >>> from crn_tf.saved.release import release_name
         >>> variables = build_generator(8, num_classes=20, num_images=1, width=1 / 256).variables
         >>> names, values = [release_name(v.path) for v in variables], [v.value for v in variables]
         >>> names[0], names[-1]
@@ -155,7 +155,7 @@ def load_release_checkpoint(
         >>> import numpy as np
         >>> import tensorflow as tf
         >>> from crn_tf import build_generator, load_release_checkpoint
-        >>> from crn_tf.release import release_name
+        >>> from crn_tf.saved.release import release_name
         >>> generator = build_generator(8, num_classes=20, num_images=1, width=1 / 256)
         >>> stored = {release_name(v.path): np.ones(v.shape, "float32") for v in generator.variables}
         >>> stored |= {f"{name}/Adam": 0.5 * value for name, value in stored.items()}

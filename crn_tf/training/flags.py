@@ -13,15 +13,15 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, arg
 
-from crn_tf.cascade import MAX_MODULES, coarsest_grid, module_heights, parse_pair
 from crn_tf.command_line import INSTEAD, Switch, how_to_call
-from crn_tf.datasets import EXPECTED_FORMS, Kind, find_kind
+from crn_tf.data.datasets import EXPECTED_FORMS, Kind, find_kind
+from crn_tf.data.images import Fit, Size
 from crn_tf.errors import UsageError, UserError
-from crn_tf.images import Fit, Size
-from crn_tf.loss_weights import find_loss_weights
+from crn_tf.model.cascade import MAX_MODULES, coarsest_grid, module_heights, parse_pair
+from crn_tf.model.loss_weights import find_loss_weights
+from crn_tf.model.vgg_weights import find_weights
 from crn_tf.precision import Precision
-from crn_tf.settings import LossName, Pooling, Recomputation, TrainSettings
-from crn_tf.vgg_weights import find_weights
+from crn_tf.training.settings import LossName, Pooling, Recomputation, TrainSettings
 
 RESOLUTIONS = (256, 512, 1024)
 MAX_SEED = 2**32 - 1  # NumPy takes no larger one

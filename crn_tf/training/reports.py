@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from crn_tf import sheets
+from crn_tf.data import sheets
+from crn_tf.data.images import Size, read_image, write_image
+from crn_tf.data.layouts import ClassTable, colorize
+from crn_tf.data.pipeline import InputPipeline
 from crn_tf.errors import UserError
 from crn_tf.files import why_not_written
-from crn_tf.images import Size, read_image, write_image
-from crn_tf.layouts import ClassTable, colorize
-from crn_tf.pipeline import InputPipeline
-from crn_tf.run_folder import RunFolder
-from crn_tf.synthesizer import Synthesizer
+from crn_tf.model.synthesizer import Synthesizer
+from crn_tf.saved.run_folder import RunFolder
 
 RATE_TAG = "train/images_per_second"
 RATES = 20  # of the newest logged ones, the median counts

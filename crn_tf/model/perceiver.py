@@ -9,7 +9,7 @@ from typing import Literal
 import keras
 from keras import layers
 
-from crn_tf.vgg_weights import read_kernels
+from crn_tf.model.vgg_weights import read_kernels
 
 TAPS = ("block1_conv2", "block2_conv2", "block3_conv2", "block4_conv2", "block5_conv2")
 MEAN_RGB = (123.68, 116.779, 103.939)  # of the ImageNet photographs VGG19 was trained on

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from crn_tf.passes import fused
+from crn_tf.model.passes import fused
 from crn_tf.tensors import (
     ClassErrors,
     Features,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from crn_tf.trainer import Window
+from crn_tf.training.trainer import Window
 
 SHOWN_WINDOWS = 10  # the bar's loss is the mean over so many
 

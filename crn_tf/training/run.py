@@ -12,25 +12,25 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from crn_tf.checkpoints import save_weights
 from crn_tf.command_line import how_to_call
-from crn_tf.distribution import Distribution
 from crn_tf.errors import UserError
-from crn_tf.interruptions import Interruptions, PreemptedError, StopRequest
-from crn_tf.loss_weights import AUTO, TAP_NAMES, write_loss_weights
-from crn_tf.memory import peak_memory_gb
-from crn_tf.model_description import ModelDescription
-from crn_tf.progress import EpochProgress, Progress
-from crn_tf.run_checkpoints import save_checkpoint
-from crn_tf.run_data import RunData
-from crn_tf.run_folder import RunFolder
-from crn_tf.run_reports import RunLogs, SampleSheets
-from crn_tf.settings import TrainSettings
-from crn_tf.stopping import StopAgreement
-from crn_tf.synthesizer import Synthesizer
+from crn_tf.model.description import ModelDescription
+from crn_tf.model.loss_weights import AUTO, TAP_NAMES, write_loss_weights
+from crn_tf.model.synthesizer import Synthesizer
+from crn_tf.saved.checkpoints import save_weights
+from crn_tf.saved.run_checkpoints import save_checkpoint
+from crn_tf.saved.run_folder import RunFolder
 from crn_tf.tensors import Tensor
-from crn_tf.trainer import Trainer, Window
-from crn_tf.validation import Validation
+from crn_tf.training.distribution import Distribution
+from crn_tf.training.interruptions import Interruptions, PreemptedError, StopRequest
+from crn_tf.training.memory import peak_memory_gb
+from crn_tf.training.progress import EpochProgress, Progress
+from crn_tf.training.reports import RunLogs, SampleSheets
+from crn_tf.training.run_data import RunData
+from crn_tf.training.settings import TrainSettings
+from crn_tf.training.stopping import StopAgreement
+from crn_tf.training.trainer import Trainer, Window
+from crn_tf.training.validation import Validation
 
 CALIBRATION_BATCHES = 20  # of --loss-weights auto
 LOG_STEPS = 10  # TensorBoard gets the mean over so many steps

@@ -10,13 +10,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 from crn_tf import __version__
-from crn_tf.datasets import Kind, find_kind
+from crn_tf.data.datasets import Kind, find_kind
+from crn_tf.data.layouts import ClassTable
 from crn_tf.errors import UserError
-from crn_tf.layouts import ClassTable
-from crn_tf.model_description import ModelDescription
-from crn_tf.release import release_prefix
-from crn_tf.run_folder import RunFolder
-from crn_tf.settings import TrainSettings
+from crn_tf.model.description import ModelDescription
+from crn_tf.saved.release import release_prefix
+from crn_tf.saved.run_folder import RunFolder
+from crn_tf.training.settings import TrainSettings
 
 CURVE_POINTS = 12  # rows of the loss curve, at most
 _NO_RUN = "the model was exported from a file without its run folder."

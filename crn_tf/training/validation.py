@@ -3,13 +3,13 @@
 import numpy as np
 from tqdm import tqdm
 
-from crn_tf.interruptions import StopRequest
-from crn_tf.model_description import ModelDescription
-from crn_tf.pipeline import InputPipeline
-from crn_tf.run_checkpoints import keep_if_best
-from crn_tf.run_folder import RunFolder
-from crn_tf.settings import TrainSettings
-from crn_tf.trainer import Trainer
+from crn_tf.data.pipeline import InputPipeline
+from crn_tf.model.description import ModelDescription
+from crn_tf.saved.run_checkpoints import keep_if_best
+from crn_tf.saved.run_folder import RunFolder
+from crn_tf.training.interruptions import StopRequest
+from crn_tf.training.settings import TrainSettings
+from crn_tf.training.trainer import Trainer
 
 
 class Validation:

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import keras
 
-from crn_tf.distribution import Distribution
 from crn_tf.errors import UserError
-from crn_tf.loading import take_over_weights
-from crn_tf.loss_weights import find_loss_weights
-from crn_tf.model_description import ModelDescription
-from crn_tf.release import load_release_checkpoint, release_prefix
-from crn_tf.run_checkpoints import restore_checkpoint
-from crn_tf.run_data import RunData, open_run_data
-from crn_tf.run_folder import RunFolder, contents
-from crn_tf.settings import TrainSettings
-from crn_tf.trainer import Trainer, build_trainer, describe_model
-from crn_tf.training_run import TrainingRun, last_step
+from crn_tf.model.description import ModelDescription
+from crn_tf.model.loss_weights import find_loss_weights
+from crn_tf.saved.loading import take_over_weights
+from crn_tf.saved.release import load_release_checkpoint, release_prefix
+from crn_tf.saved.run_checkpoints import restore_checkpoint
+from crn_tf.saved.run_folder import RunFolder, contents
+from crn_tf.training.distribution import Distribution
+from crn_tf.training.run import TrainingRun, last_step
+from crn_tf.training.run_data import RunData, open_run_data
+from crn_tf.training.settings import TrainSettings
+from crn_tf.training.trainer import Trainer, build_trainer, describe_model
 
 
 def open_run(settings: TrainSettings, folder: RunFolder, distribution: Distribution | None = None) -> TrainingRun:

@@ -5,14 +5,14 @@ from pathlib import Path
 import h5py
 import keras
 
-from crn_tf.cascade import module_height
-from crn_tf.checkpoints import DESCRIPTION_ATTRIBUTE, named
 from crn_tf.errors import UserError, one_line
-from crn_tf.model_description import ModelDescription
+from crn_tf.model.cascade import module_height
+from crn_tf.model.description import ModelDescription
 from crn_tf.precision import Precision, computing_in
-from crn_tf.release import describe_release, load_release_checkpoint, release_data, release_prefix
-from crn_tf.run_checkpoints import restore_checkpoint
-from crn_tf.run_folder import WEIGHTS_NAME, RunFolder, no_weights
+from crn_tf.saved.checkpoints import DESCRIPTION_ATTRIBUTE, named
+from crn_tf.saved.release import describe_release, load_release_checkpoint, release_data, release_prefix
+from crn_tf.saved.run_checkpoints import restore_checkpoint
+from crn_tf.saved.run_folder import WEIGHTS_NAME, RunFolder, no_weights
 from crn_tf.weights_guard import check_weights_file
 
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from crn_tf.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
-from crn_tf.decoded_cache import DecodedCache
-from crn_tf.layouts import ClassTable
-from crn_tf.pipeline import InputPipeline
-from crn_tf.settings import TrainSettings
+from crn_tf.data.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
+from crn_tf.data.decoded_cache import DecodedCache
+from crn_tf.data.layouts import ClassTable
+from crn_tf.data.pipeline import InputPipeline
+from crn_tf.training.settings import TrainSettings
 
 SAMPLES = 4  # rows of a sample sheet
 

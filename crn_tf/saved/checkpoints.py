@@ -14,10 +14,10 @@ import keras
 import tensorflow as tf
 
 from crn_tf import __version__
-from crn_tf.checkpoint_index import check_index
 from crn_tf.errors import UserError, one_line
 from crn_tf.files import reserve, why_not_written, written_aside
-from crn_tf.model_description import ModelDescription
+from crn_tf.model.description import ModelDescription
+from crn_tf.saved.checkpoint_index import check_index
 
 DESCRIPTION_ATTRIBUTE = "crn_model"  # of a weights file: the description as JSON
 VERSION_ATTRIBUTE = "crn_tf_version"  # of a weights file: the version that wrote it; files before 0.2.0 lack it

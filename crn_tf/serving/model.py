@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from crn_tf.images import ImageFormat
-from crn_tf.model_description import ModelDescription
-from crn_tf.passes import unfused
+from crn_tf.data.images import ImageFormat
+from crn_tf.model.description import ModelDescription
+from crn_tf.model.passes import unfused
 from crn_tf.precision import Precision
-from crn_tf.serving_layouts import PngLayoutDecoder, resize_nearest, unknown_to_optimizers
+from crn_tf.serving.layouts import PngLayoutDecoder, resize_nearest, unknown_to_optimizers
 from crn_tf.tensors import OneHotLayout
 
 SUM_TOLERANCE = 0.01  # of the fractions of a soft layout's pixel; half precision rounds by less

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
-from crn_tf.distribution import Distribution
-from crn_tf.interruptions import StopRequest
+from crn_tf.training.distribution import Distribution
+from crn_tf.training.interruptions import StopRequest
 
 AGREE_EVERY = 5.0  # seconds between two agreements of workers, at most; every step, if steps are longer
 _MARGIN = 0.5  # of that time is aimed at, since the next steps may take longer than the last ones did

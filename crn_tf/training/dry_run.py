@@ -1,18 +1,18 @@
 """What a run would be, without training it: `train.py --dry-run`. Writes nothing."""
 
-from crn_tf.cluster import Cluster
-from crn_tf.distribution import device_names, shareable
-from crn_tf.flags import Strategy
-from crn_tf.memory import available_in_words, choose_recomputation, training_memory_gb
-from crn_tf.opening import about_rebalancing, check_goes_on
-from crn_tf.perceiver import build_perceiver
+from crn_tf.model.perceiver import build_perceiver
 from crn_tf.precision import computing_in
-from crn_tf.run_data import RunData, open_run_data
-from crn_tf.run_folder import RunFolder
-from crn_tf.run_reports import newest_images_per_second
-from crn_tf.settings import TrainSettings
-from crn_tf.trainer import describe_model
-from crn_tf.training_run import last_step
+from crn_tf.saved.run_folder import RunFolder
+from crn_tf.training.cluster import Cluster
+from crn_tf.training.distribution import device_names, shareable
+from crn_tf.training.flags import Strategy
+from crn_tf.training.memory import available_in_words, choose_recomputation, training_memory_gb
+from crn_tf.training.opening import about_rebalancing, check_goes_on
+from crn_tf.training.reports import newest_images_per_second
+from crn_tf.training.run import last_step
+from crn_tf.training.run_data import RunData, open_run_data
+from crn_tf.training.settings import TrainSettings
+from crn_tf.training.trainer import describe_model
 
 
 def print_plan(

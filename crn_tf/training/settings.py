@@ -14,10 +14,10 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from crn_tf.datasets import Kind, find_kind
+from crn_tf.data.datasets import Kind, find_kind
+from crn_tf.data.images import Fit, Size
 from crn_tf.errors import UserError
 from crn_tf.files import parse_json, read_small_text
-from crn_tf.images import Fit, Size
 from crn_tf.precision import Precision
 
 LossName = Literal["content", "best-image", "best-per-class"]

@@ -6,8 +6,8 @@ Pure Keras: runs on every Keras backend.
 import keras
 from keras import layers
 
-from crn_tf.cascade import module_channels
-from crn_tf.layers import Convolution, NormalizedLeakyReLU, UpsampledConvolution
+from crn_tf.model.cascade import module_channels
+from crn_tf.model.layers import Convolution, NormalizedLeakyReLU, UpsampledConvolution
 from crn_tf.tensors import Features, OneHotLayout
 
 

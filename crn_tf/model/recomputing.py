@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from crn_tf.cascade import module_height
-from crn_tf.passes import recomputed
+from crn_tf.model.cascade import module_height
+from crn_tf.model.passes import recomputed
 from crn_tf.tensors import Features, Images, OneHotLayout, PerceiverBlock, Tensor
 
 # The first blocks are cheap to compute and hold most of the perceiver's activations: 4/5 of them, for 1/4 of the work.

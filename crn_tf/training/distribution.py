@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from crn_tf.cluster import Cluster, Watchdog, wait_for_others
 from crn_tf.errors import UsageError, UserError, one_line
-from crn_tf.replicas import sum_over_workers
+from crn_tf.training.cluster import Cluster, Watchdog, wait_for_others
+from crn_tf.training.replicas import sum_over_workers
 
 LOGICAL_CPUS = "CRN_LOGICAL_CPUS"  # environment variable: into how many devices to divide the CPU, to try things out
 LOST_WITHIN = 10.0  # seconds for the watchdog to find out who is missing

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crn_tf.cascade import module_channels, module_heights
+from crn_tf.data.layouts import ClassTable
 from crn_tf.errors import UserError
 from crn_tf.files import parse_json
-from crn_tf.layouts import ClassTable
+from crn_tf.model.cascade import module_channels, module_heights
 
 if TYPE_CHECKING:
     import keras
@@ -55,7 +55,7 @@ class ModelDescription:
         Raises:
             ValueError: No generator can be like this; see `build_generator`.
         """
-        from crn_tf.generator import build_generator  # only here: it needs Keras, which takes seconds to import
+        from crn_tf.model.generator import build_generator  # only here: it needs Keras, which takes seconds to import
 
         return build_generator(self.height, self.classes.num_classes, self.num_images, self.width, self.base_grid)
 

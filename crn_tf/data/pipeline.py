@@ -14,10 +14,10 @@ from functools import lru_cache
 import numpy as np
 import tensorflow as tf
 
-from crn_tf.datasets import DataSet
-from crn_tf.decoded_cache import DamagedCacheError
+from crn_tf.data.datasets import DataSet
+from crn_tf.data.decoded_cache import DamagedCacheError
+from crn_tf.data.images import Fit, Size
 from crn_tf.errors import UserError
-from crn_tf.images import Fit, Size
 
 
 @dataclass

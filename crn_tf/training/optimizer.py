@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from crn_tf.replicas import on_every_replica, run_if
 from crn_tf.tensors import Tensor
+from crn_tf.training.replicas import on_every_replica, run_if
 
 ADAM_EPSILON = 1e-8  # TensorFlow 1's default, which the release used; Keras' is 1e-7
 

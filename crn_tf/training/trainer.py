@@ -9,20 +9,20 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from crn_tf.cascade import module_height
-from crn_tf.checkpoints import named
-from crn_tf.layouts import ClassTable
-from crn_tf.loss_weights import TAP_NAMES, find_loss_weights
-from crn_tf.losses import LOSSES, tap_errors
-from crn_tf.memory import choose_recomputation
-from crn_tf.model_description import ModelDescription
-from crn_tf.optimizer import ADAM_EPSILON, Adam, apply_if_finite
-from crn_tf.perceiver import build_perceiver, split_blocks
+from crn_tf.data.layouts import ClassTable
+from crn_tf.model.cascade import module_height
+from crn_tf.model.description import ModelDescription
+from crn_tf.model.loss_weights import TAP_NAMES, find_loss_weights
+from crn_tf.model.losses import LOSSES, tap_errors
+from crn_tf.model.perceiver import build_perceiver, split_blocks
+from crn_tf.model.recomputing import recomputing_blocks, recomputing_generator
 from crn_tf.precision import computing_in
-from crn_tf.recomputing import recomputing_blocks, recomputing_generator
-from crn_tf.replicas import mean_of_replicas, split
-from crn_tf.settings import TrainSettings
+from crn_tf.saved.checkpoints import named
 from crn_tf.tensors import ClassIds, LossFunction, PerReplica, Photos, Tensor
+from crn_tf.training.memory import choose_recomputation
+from crn_tf.training.optimizer import ADAM_EPSILON, Adam, apply_if_finite
+from crn_tf.training.replicas import mean_of_replicas, split
+from crn_tf.training.settings import TrainSettings
 
 
 def describe_model(settings: TrainSettings, classes: ClassTable) -> ModelDescription:

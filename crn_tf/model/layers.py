@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from crn_tf.passes import after, fused, on_tensorflow_cpu
+from crn_tf.model.passes import after, fused, on_tensorflow_cpu
 from crn_tf.tensors import Features, Floats, Tensor
 
 Shape = tuple[Any, ...]  # as Keras has it: whole numbers, and None for the batch

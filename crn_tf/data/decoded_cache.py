@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from crn_tf.datasets import FileDataSet, ToyDataSet
+from crn_tf.data.datasets import FileDataSet, ToyDataSet
+from crn_tf.data.images import Fit, Size
 from crn_tf.errors import UserError
 from crn_tf.files import ABANDONED, lock, read_json, read_small_text, remove_unfinished, written_aside
-from crn_tf.images import Fit, Size
 
 
 class DamagedCacheError(UserError):
