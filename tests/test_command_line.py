@@ -186,7 +186,7 @@ def test_a_dry_run_tells_and_writes_nothing(call, folder_data, tmp_path):
     assert "CPU cores" in told["device"] or "GPU" in told["device"]
     assert told["data"] == "5 training pairs, 2 validation pairs, 3 classes"
     assert int(told["parameters"].replace(",", "")) == build_generator(32, 3, 9, 0.02).count_params()
-    assert "GB for a step" in told["memory"] and told["steps"] == "0 to 2, 5 in an epoch, in run"
+    assert "GB are needed without it" in told["memory"] and told["steps"] == "0 to 2, 5 in an epoch, in run"
     assert told["time for an epoch"] == "not known before the first steps"
 
     train_tiny(call, folder_data)

@@ -41,7 +41,9 @@ def print_plan(
         generator, perceiver = description.build(), build_perceiver(settings.vgg_weights, settings.vgg_pool)
     _, why = choose_recomputation(settings.remat, generator, perceiver, share, settings.precision)
     needed = training_memory_gb(generator, perceiver, share, settings.precision)
-    print(f"memory: about {needed:.1f} GB for a step without recomputation, {available_in_words()}; {why}")
+    if settings.remat != "auto":  # else it tells
+        why = f"{why}; about {needed:.1f} GB are needed without it, {available_in_words()}"
+    print(f"memory: {why}")
 
     _print_schedule(settings, folder, data, goes_on)
     print("dry run: nothing was written")
