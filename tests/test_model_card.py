@@ -126,3 +126,9 @@ def test_of_the_trainings_files_only_names_are_told(tmp_path):
     for words in ("loss weights weights.json,", "VGG19 of the file `vgg.h5`.", "grown from `grown`.", "data set `/`."):
         assert words in card
     assert str(tmp_path) not in card
+
+
+def test_the_settings_are_told_as_the_command_line_takes_them(tmp_path):
+    card = card_of_run(tmp_path / "run", train_modules="8,16", rebalance_epoch=3)
+    assert "Settings: size 8x16, base grid 4x8, " in card and "train modules 8,16" in card
+    assert "flip False" in card and "steps" not in card.split("Settings: ")[1].split("\n")[0]

@@ -149,7 +149,8 @@ def _class_rows(description: ModelDescription) -> list[str]:
 
 
 def _training(settings: TrainSettings, run: RunFolder) -> list[str]:
-    values = {name: getattr(settings, name) for name in _TOLD}
+    kept = settings.kept()
+    values = {name: kept[name] for name in _TOLD}
     if settings.loss_weights:  # a preset, or a file
         values["loss_weights"] = _name(Path(settings.loss_weights))
     told = [f"{name.replace('_', ' ')} {value}" for name, value in values.items() if value is not None]
@@ -165,8 +166,8 @@ def _training(settings: TrainSettings, run: RunFolder) -> list[str]:
     lines += ["", "| step | training loss | validation loss |", "| --- | --- | --- |"]
     lines += [f"| {step} | {_number(train)} | {_number(validation)} |" for step, train, validation in curve]
     if settings.rebalance_epoch:
-        lines += ["", f"Loss weights are measured over epoch {settings.rebalance_epoch}: losses before and after it "
-                      "are not comparable."]  # fmt: skip
+        lines += ["", f"If training came to epoch {settings.rebalance_epoch}, loss weights were measured over it, and "
+                      "losses before and after it are not comparable."]  # fmt: skip
     return lines
 
 
