@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 
 from crn_tf.command_line import Switch
-from crn_tf.data.layouts import CITYSCAPES
+from crn_tf.data.class_tables import CITYSCAPES
 from crn_tf.errors import UsageError, UserError
 from crn_tf.files import write_text
 from crn_tf.precision import PRECISION_POLICIES, Precision

@@ -14,7 +14,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.measuring import training_tflop
-from crn_tf.data.layouts import CITYSCAPES
+from crn_tf.data.class_tables import CITYSCAPES
 from crn_tf.errors import UsageError, run_command
 from crn_tf.starting import start_tensorflow
 from crn_tf.training.flags import TrainFlags

@@ -14,7 +14,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import measuring
-from crn_tf.data.layouts import CITYSCAPES
+from crn_tf.data.class_tables import CITYSCAPES
 from crn_tf.errors import run_command
 from crn_tf.training.settings import TrainSettings
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:  # for editors and type checkers; else `__getattr__` imports what is used
-    from crn_tf.data.layouts import CITYSCAPES, ClassTable
+    from crn_tf.data.class_tables import CITYSCAPES, ClassTable
     from crn_tf.model.description import ModelDescription
     from crn_tf.model.generator import build_generator
     from crn_tf.model.loss_weights import LOSS_WEIGHTS
@@ -53,8 +53,8 @@ _MODULE_OF = {
     "save_weights": "saved.checkpoints",
     "take_over_weights": "saved.loading",
     "ModelDescription": "model.description",
-    "ClassTable": "data.layouts",
-    "CITYSCAPES": "data.layouts",
+    "ClassTable": "data.class_tables",
+    "CITYSCAPES": "data.class_tables",
 }
 
 if not TYPE_CHECKING:  # or a type checker would believe in any name

@@ -149,7 +149,7 @@ def release_index(prefix: Path) -> None:
 
 
 def weights_file(path: Path) -> None:
-    from crn_tf.data.layouts import ClassTable
+    from crn_tf.data.class_tables import ClassTable
     from crn_tf.model.description import ModelDescription
     from crn_tf.saved.checkpoints import save_weights
 
@@ -302,8 +302,9 @@ def damage_index(content: bytes, random: np.random.Generator) -> bytes:
 def reader_of(name: str) -> Callable[[Path], object]:
     """The function that reads such a file."""
     if name in ("png", "jpeg", "webp", "bmp", "tiff"):
+        from crn_tf.data.class_tables import CITYSCAPES
         from crn_tf.data.images import image_size, read_photo
-        from crn_tf.data.layouts import CITYSCAPES, LayoutReader
+        from crn_tf.data.layouts import LayoutReader
         from crn_tf.errors import UserError
 
         readers = [read_photo] if name == "jpeg" else [read_photo, LayoutReader(CITYSCAPES).read]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import crn_tf
-from crn_tf.data.layouts import CITYSCAPES, ClassTable
+from crn_tf.data.class_tables import CITYSCAPES, ClassTable
 from crn_tf.errors import UserError
 from crn_tf.files import write_text
 from crn_tf.model.description import ModelDescription

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from crn_tf.data.class_tables import CITYSCAPES
 from crn_tf.data.datasets import EvenSample, find_kind, layout_files, loose_layouts, open_data_set, splits
-from crn_tf.data.layouts import CITYSCAPES
 from crn_tf.errors import UsageError, UserError
 
 CLASSES = '{"names": ["sky", "road"], "palette": [[255, 0, 0], [0, 255, 0]], "void": 2}'

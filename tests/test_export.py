@@ -17,7 +17,8 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from crn_tf.data.layouts import ClassTable, LayoutReader, colorize
+from crn_tf.data.class_tables import ClassTable
+from crn_tf.data.layouts import LayoutReader, colorize
 from crn_tf.errors import UserError
 from crn_tf.export import ExportSettings, export, main, next_version, patchworks
 from crn_tf.files import lock

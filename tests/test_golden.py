@@ -5,7 +5,8 @@ import tensorflow as tf
 from keras import ops
 
 from crn_tf import LOSS_WEIGHTS, Trainer, best_per_class_loss, build_generator, build_perceiver, tap_error
-from crn_tf.data.layouts import CITYSCAPES, LayoutReader
+from crn_tf.data.class_tables import CITYSCAPES
+from crn_tf.data.layouts import LayoutReader
 from crn_tf.model.losses import class_errors, layout_pyramid
 from tests.conftest import GOLDEN
 from tests.release_recipe import assign_recipe, reds_greens_blues, release_name

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from crn_tf.data.class_tables import CITYSCAPES, read_class_table
 from crn_tf.data.datasets import find_kind, layout_files, loose_layouts, open_data_set, splits
 from crn_tf.data.images import MAX_PIXELS, image_size, read_image, read_photo
-from crn_tf.data.layouts import CITYSCAPES, LayoutReader, read_class_table
+from crn_tf.data.layouts import LayoutReader
 from crn_tf.errors import UserError, unprintable
 from crn_tf.files import SMALL
 from crn_tf.model.loss_weights import TAP_NAMES, find_loss_weights
@@ -222,7 +223,7 @@ def test_a_huge_json_file_is_not_read_into_memory(tmp_path, name):
     assert path.stat().st_size > 100_000_000
     setup = (
         "from pathlib import Path; from crn_tf.training.settings import TrainSettings;"
-        "from crn_tf.data.layouts import read_class_table; from crn_tf.model.loss_weights import find_loss_weights"
+        "from crn_tf.data.class_tables import read_class_table; from crn_tf.model.loss_weights import find_loss_weights"
     )
     calls = {
         "classes.json": "read_class_table(Path(sys.argv[1]))",

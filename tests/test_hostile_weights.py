@@ -16,8 +16,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
 from crn_tf import weights_guard
+from crn_tf.data.class_tables import CITYSCAPES, ClassTable
 from crn_tf.data.datasets import open_data_set
-from crn_tf.data.layouts import CITYSCAPES, ClassTable
 from crn_tf.errors import UserError
 from crn_tf.files import write_text
 from crn_tf.model.description import ModelDescription

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from crn_tf.data.class_tables import CITYSCAPES
 from crn_tf.data.images import image_size, read_photo, resize, write_image
-from crn_tf.data.layouts import CITYSCAPES, LayoutReader
+from crn_tf.data.layouts import LayoutReader
 from crn_tf.errors import UserError
 from tests.conftest import ROOT
 from tests.fuzz_readers import exif as camera_exif

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from crn_tf.data.class_tables import CITYSCAPES, ClassTable, read_class_table
 from crn_tf.data.images import resize
-from crn_tf.data.layouts import CITYSCAPES, ClassTable, LayoutReader, colorize, read_class_table
+from crn_tf.data.layouts import LayoutReader, colorize
 from crn_tf.errors import UserError
 from tests.test_serving_layouts import raw_png
 

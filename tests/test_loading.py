@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crn_tf import build_generator
-from crn_tf.data.layouts import ClassTable
+from crn_tf.data.class_tables import ClassTable
 from crn_tf.errors import UserError
 from crn_tf.model.description import ModelDescription
 from crn_tf.saved.checkpoints import save_weights

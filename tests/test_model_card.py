@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crn_tf import __version__
-from crn_tf.data.layouts import ClassTable
+from crn_tf.data.class_tables import ClassTable
 from crn_tf.model.description import ModelDescription
 from crn_tf.serving.model_card import ServedAs, model_card
 

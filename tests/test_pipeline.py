@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.datasets import open_data_set
-from crn_tf.data.layouts import ClassTable
 from crn_tf.data.pipeline import InputPipeline
 from crn_tf.errors import UserError
 

@@ -12,8 +12,9 @@ from hypothesis.extra.numpy import arrays
 from keras import ops
 from PIL import Image
 
+from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.images import read_photo, resize
-from crn_tf.data.layouts import ClassTable, LayoutReader, colorize
+from crn_tf.data.layouts import LayoutReader, colorize
 from crn_tf.errors import UserError
 from crn_tf.model.losses import best_per_class_loss, class_errors, content_loss, layout_pyramid
 from crn_tf.saved.checkpoints import read_variables, write_variables

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from crn_tf import build_generator, build_generator_from_release, load_release_checkpoint
-from crn_tf.data.layouts import CITYSCAPES, LayoutReader
+from crn_tf.data.class_tables import CITYSCAPES
+from crn_tf.data.layouts import LayoutReader
 from crn_tf.errors import UserError
 from crn_tf.saved.loading import load_generator
 from crn_tf.saved.release import describe_release, release_prefix

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from crn_tf.data.class_tables import CITYSCAPES, ClassTable
 from crn_tf.data.images import resize
-from crn_tf.data.layouts import CITYSCAPES, ClassTable, LayoutReader
+from crn_tf.data.layouts import LayoutReader
 from crn_tf.serving.layouts import MAX_PIXELS, PngLayoutDecoder, resize_nearest
 
 OWN = ClassTable(("a", "b", "c"), ((255, 0, 0), (0, 255, 0), (0, 0, 255)), ids=(0, 2, 3), void_ids=(1,))

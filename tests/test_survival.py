@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import pytest
 
+from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.images import write_image
-from crn_tf.data.layouts import ClassTable
 from crn_tf.errors import UserError
 from crn_tf.model.description import ModelDescription
 from crn_tf.saved.checkpoints import named, save_weights

@@ -11,8 +11,9 @@ from typing import ClassVar, Literal, Protocol
 from tqdm import tqdm
 
 from crn_tf.data import scenes
+from crn_tf.data.class_tables import CITYSCAPES, ClassTable, read_class_table
 from crn_tf.data.images import SUFFIXES, Fit, Size, image_size, read_photo
-from crn_tf.data.layouts import CITYSCAPES, ClassTable, LayoutReader, read_class_table
+from crn_tf.data.layouts import LayoutReader
 from crn_tf.errors import UsageError, UserError, unprintable
 from crn_tf.tensors import Layout, Pixels
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crn_tf.data.layouts import ClassTable
+from crn_tf.data.class_tables import ClassTable
 from crn_tf.errors import UserError
 from crn_tf.files import parse_json
 from crn_tf.model.cascade import module_channels, module_heights

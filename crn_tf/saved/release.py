@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from crn_tf.data.layouts import CITYSCAPES, MAX_NAMES, ClassTable
+from crn_tf.data.class_tables import CITYSCAPES, MAX_NAMES, ClassTable
 from crn_tf.errors import UserError
 from crn_tf.model.cascade import MODULE_WIDTHS
 from crn_tf.model.description import ModelDescription

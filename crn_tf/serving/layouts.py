@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.images import Size
-from crn_tf.data.layouts import ClassTable
 
 MAX_PIXELS = 1 << 24  # of a layout, such as 4096x4096. Decoding takes 8 bytes for each
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -10,8 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 from crn_tf import __version__
+from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.datasets import Kind, find_kind
-from crn_tf.data.layouts import ClassTable
 from crn_tf.errors import UserError
 from crn_tf.model.description import ModelDescription
 from crn_tf.saved.release import release_prefix

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from crn_tf.data import sheets
+from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.images import Size, read_image, write_image
-from crn_tf.data.layouts import ClassTable, colorize
+from crn_tf.data.layouts import colorize
 from crn_tf.data.pipeline import InputPipeline
 from crn_tf.errors import UserError
 from crn_tf.files import why_not_written

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
 from crn_tf.data.decoded_cache import DecodedCache
-from crn_tf.data.layouts import ClassTable
 from crn_tf.data.pipeline import InputPipeline
 from crn_tf.training.settings import TrainSettings
 

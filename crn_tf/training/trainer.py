@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from crn_tf.data.layouts import ClassTable
+from crn_tf.data.class_tables import ClassTable
 from crn_tf.model.cascade import module_height
 from crn_tf.model.description import ModelDescription
 from crn_tf.model.loss_weights import TAP_NAMES, find_loss_weights
