@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from crn_tf.errors import UserError
@@ -31,15 +31,22 @@ _JPEG_PIXELS_PER_BYTE = 512  # at most: a block of 8x8 takes one bit or more
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 JPEGS = ("JPEG", "MPO")  # MPO: with a preview behind it, as cameras write
 
+# Drawing tools keep their whole document in a PNG's text, which is read over: Pillow would refuse it beyond 1 MB.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+
 
 def read_image(path: Path) -> Image.Image:
-    """Read and decode a picture completely. Its `info["raw mode"]` tells how it was stored.
+    """Read and decode a picture completely, as it is stored.
+
+    Its `info["raw mode"]` tells how it was stored, its `info["turn"]` how it has to be turned (see `_turn`).
 
     Raises:
         UserError: The file is missing, not a picture, damaged, or too large.
     """
     with _opened(path) as (file, image):
+        turn = None if image.format == "TIFF" else _turn(image)  # Pillow turns a TIFF while it decodes it
         _decode(file, image)
+        image.info["turn"] = turn
         return image
 
 

@@ -5,6 +5,8 @@ one-hot only on the device.
 """
 
 import threading
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,105 +15,220 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from crn_tf.data.class_tables import ClassTable, Color, packed
-from crn_tf.data.images import JPEGS, Fit, Size, opaque, read_image, resize
+from crn_tf.data.conventions import Convention, holds_ids, palette_holds_ids
+from crn_tf.data.images import Fit, Size, resize
+from crn_tf.data.label_files import LabelPixels, read_label
+from crn_tf.data.near_colors import NO_CLASS, levels_off, mend_edges, near_table, nearest
 from crn_tf.errors import UserError
 from crn_tf.tensors import Layout, Pixels
 
 
-class LayoutReader:
-    """Reads layout files of one data set, and counts the pixels whose colour is outside the palette."""
+@dataclass(frozen=True)
+class _Count:
+    """Pixels of one label file, by how their class was found."""
 
-    def __init__(self, classes: ClassTable) -> None:
-        """Begin to count, for a data set with these classes."""
-        self.classes = classes
+    pixels: int
+    known: int = 0  # exactly a class' colour or id
+    near: int = 0  # nearly a colour of the table
+    mended: int = 0  # blended at an edge
+    unknown: int = 0  # in no table: neither a class nor declared void
+    colors: bool = False
+
+
+class LayoutReader:
+    """Reads the label files of one data set, and counts the pixels that are not in its class table."""
+
+    def __init__(self, convention: Convention | ClassTable) -> None:
+        """Begin to count, for files that write classes by a convention.
+
+        Args:
+            convention: As `crn_tf.data.conventions.decide` found it; with a class table alone, each file is read by
+                what it tells itself.
+        """
+        found = convention if isinstance(convention, Convention) else Convention(None, convention, "")
+        self.classes, self._form = found.classes, found.form
         self._lock = threading.Lock()  # the input pipeline reads in several threads
-        self._unknown: dict[Path, tuple[int, int]] = {}  # in each colour layout read: pixels outside the palette, all
-        self._example: tuple[Path, Color] | None = None
+        self._counts: dict[Path, _Count] = {}
+        self._example: tuple[Path, Color | int] | None = None
+        self._off = 0  # levels that a colour was off at most
 
     def read(self, path: Path, size: Size | None = None, fit: Fit = "resize") -> Layout:
         """Read a layout and bring it to a size with nearest-neighbour sampling.
 
-        Grey files (1 to 16 bits) hold class ids, colour files the palette's colours. A palette PNG is read by its
-        colours where the class table knows most of them (void says nothing), else its indices are the class ids.
-
         Args:
-            path: PNG, or another lossless picture.
+            path: PNG, or another picture of class ids or of the palette's colours (see `read_label`).
             size: Height and width to return; None keeps the file's.
             fit: "resize" stretches; "crop" cuts the centre to the aspect ratio first.
 
         Returns:
-            uint8 [H, W] of class ids; colours outside the palette are void.
+            uint8 [H, W] of class ids; clear pixels, and colours that are far from all in the table, are void.
 
         Raises:
-            UserError: The file is missing, damaged, a JPEG or transparent, or has ids that are no class.
+            UserError: The file is missing, damaged or lossy, has ids that are no class, or is not of the convention.
         """
-        image = read_image(path)
-        if image.format in JPEGS:  # whatever the file is called
-            raise UserError(f"{path} is a JPEG, which blurs class ids and colours; expected a PNG layout")
-        layout = self._decode(image, path)
+        layout = self._decode(read_label(path), path)
         if size is None:
             return layout
         return np.asarray(resize(Image.fromarray(layout), size, fit, Image.Resampling.NEAREST))
 
-    def _decode(self, image: Image.Image, path: Path) -> Layout:
-        if image.mode == "P":
-            rgb = np.asarray(opaque(image, path).convert("RGB"))
-            layout = self._look_up(rgb)
-            unknown, known = np.count_nonzero(layout == 255), np.count_nonzero(layout < self.classes.void)
-            return self._count(layout, rgb, path) if known > unknown else self._from_ids(np.asarray(image), path)
-        if image.mode == "LA":
-            image = opaque(image, path).convert("L")
-        if image.mode in ("1", "L", "I", "I;16", "I;16B", "I;16L"):
-            # Pillow stretches two and four bits to eight.
-            return self._from_ids(np.asarray(image) // _STRETCHED.get(image.info["raw mode"], 1), path)
-        if image.info["raw mode"].startswith("LA;16"):  # colours to Pillow
-            raise UserError(f"{path} is grey of 16 bits with an alpha channel; expected one without: flatten it first")
-        if image.mode not in ("RGB", "RGBA", "PA"):
-            raise UserError(f"{path} has pixels of kind {image.mode}; expected class ids (grey) or palette colours")
-        rgb = np.asarray(opaque(image, path).convert("RGB"))
-        return self._count(self._look_up(rgb), rgb, path)
+    def _decode(self, label: LabelPixels, path: Path) -> Layout:
+        if label.lossy and self._form != "colours":
+            raise UserError(f"{path} is a {label.lossy}, which blurs class ids and colours; expected a PNG layout")
+        if self._form == "colours" or (self._form is None and self._shows_colors(label)):
+            return self._from_colors(label, path)
+        if label.ids is not None:
+            return self._from_ids(label.ids, label, path)
+        numbers = label.as_numbers()
+        if numbers is None:
+            raise UserError(
+                f"{path} has colours, where the labels of its data set hold class ids; expected grey: convert it, or "
+                "say how all of them are read with --labels"
+            )
+        return self._from_ids(numbers[0], label, path)
 
-    def _from_ids(self, ids: NDArray[Any], path: Path) -> Layout:
+    def _shows_colors(self, label: LabelPixels) -> bool:
+        """Whether a file is read by its colours, by what it tells itself."""
+        if label.palette is not None and label.ids is not None:
+            return not palette_holds_ids(label, np.bincount(label.ids.reshape(-1), minlength=256), self.classes)
+        if label.colors is None:
+            return False
+        numbers = label.as_numbers()
+        return numbers is None or not holds_ids(*numbers, label.clear, self.classes)
+
+    def _from_ids(self, ids: NDArray[Any], label: LabelPixels, path: Path) -> Layout:
         """The layout that a file's ids [H, W] stand for.
 
         Raises:
             UserError: Some ids are no class.
         """
-        clipped = np.clip(ids, 0, 65535).astype(np.uint16)
-        outside = self.classes.void if self.classes.void_ids is None else -1
-        layout = np.where(clipped == ids, self.classes.class_of_id[clipped], outside)
+        if ids.dtype == np.uint8:
+            layout = self.classes.class_of_id[:256][ids]
+        else:
+            clipped = np.clip(ids, 0, 65535).astype(np.uint16)
+            outside = self.classes.void if self.classes.void_ids is None else -1
+            layout = np.where(clipped == ids, self.classes.class_of_id[clipped], outside)
+        if label.clear is not None:
+            layout = np.where(label.clear, self.classes.void, layout)
+        if layout.min() < 0:
+            for clear in label.clear_ids:
+                layout = np.where((ids == clear) & (layout < 0), self.classes.void, layout)
         if layout.min() < 0:
             wrong = sorted({int(i) for i in np.unique(ids[layout < 0])})
             expected = f"{min(self.classes.ids)}..{max(self.classes.ids)} or {self.classes.file_ids[-1]} (void)"
             found = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
             raise UserError(f"{path} has class ids {found}; expected {expected}")
-        return layout.astype(np.uint8)
+        found = layout.astype(np.uint8)
+        self._count_ids(ids, found, label, path)
+        return found
 
-    def _look_up(self, rgb: Pixels) -> Layout:
-        """The layout that colours stand for, 255 where one is outside the palette."""
-        return self.classes.class_of_color[packed(rgb)]
-
-    def _count(self, layout: Layout, rgb: Pixels, path: Path) -> Layout:
-        """Make colours outside the palette (255 in the layout) void, and remember how many there were."""
-        unknown = layout == 255
-        count = int(unknown.sum())
+    def _count_ids(self, ids: NDArray[Any], layout: Layout, label: LabelPixels, path: Path) -> None:
+        """Remember how many ids are in no table: where every other id is void, those above all of the table's."""
+        known = _number(layout != self.classes.void)
+        unknown = 0
+        if self.classes.void_ids is None and known < layout.size:
+            above = (ids > max(self.classes.ids)) & (ids != 255) & (ids != 65535)
+            if label.clear is not None:
+                above &= ~label.clear
+            unknown = _number(above)
         with self._lock:
-            self._unknown[path] = count, layout.size
-            if count and self._example is None:
-                row, column = np.argwhere(unknown)[0]
-                self._example = path, tuple(rgb[row, column].tolist())
-        return np.where(unknown, np.uint8(self.classes.void), layout) if count else layout
+            self._counts[path] = _Count(layout.size, known, unknown=unknown)
+            if unknown and self._example is None:
+                self._example = path, int(ids[above][0])
+
+    def _from_colors(self, label: LabelPixels, path: Path) -> Layout:
+        """The layout that colours stand for: exactly, nearly, or at an edge; the others are void, and counted."""
+        void = np.uint8(self.classes.void)
+        if label.ids is not None:  # indices into a palette, or grey that is meant as a colour
+            palette = _GREYS if label.palette is None else label.palette
+            by_color = self.classes.class_of_color[packed(palette)]
+            by_color[list(label.clear_ids)] = void
+            indices = np.clip(label.ids, 0, 255).astype(np.uint8, copy=False)
+            layout = by_color[indices]
+        else:
+            assert label.colors is not None
+            palette, indices = None, label.colors
+            layout = self.classes.class_of_color[packed(label.colors)]
+        if label.clear is not None:
+            layout = np.where(label.clear, void, layout)
+        outside = layout == NO_CLASS
+        if not outside.any():
+            return self._count(path, layout, _Count(layout.size, _number(layout != void), colors=True))
+        return self._repair(path, indices if palette is None else palette[indices], layout, outside)
+
+    def _repair(self, path: Path, rgb: Pixels, layout: Layout, outside: NDArray[np.bool_]) -> Layout:
+        """Take near colours for the table's, mend edges, and make void what is left of the colours outside of it."""
+        known = _number((layout != self.classes.void) & ~outside)
+        layout[outside] = self._near[packed(rgb[outside])]
+        near = outside & (layout != NO_CLASS)
+        off = levels_off(rgb[near], layout[near], self.classes) if near.any() else 0
+        left = _number(layout == NO_CLASS)
+        layout = mend_edges(rgb, layout) if left else layout
+        unknown = layout == NO_CLASS
+        count = _number(unknown)
+        example: Color | None = None
+        if count:
+            row, column = np.argwhere(unknown)[0]
+            red, green, blue = rgb[row, column].tolist()
+            example = red, green, blue
+            layout[unknown] = self.classes.void
+        return self._count(
+            path, layout, _Count(layout.size, known, _number(near), left - count, count, True), example, off
+        )
+
+    def _count(self, path: Path, layout: Layout, count: _Count, example: Color | None = None, off: int = 0) -> Layout:
+        with self._lock:
+            self._counts[path] = count
+            self._off = max(self._off, off)
+            if example is not None and self._example is None:
+                self._example = path, example
+        return layout
+
+    @cached_property
+    def _near(self) -> NDArray[np.uint8]:
+        return near_table(self.classes)
+
+    def unknown_share(self) -> float:
+        """Of the pixels read so far that have a class or should have one, the share that is in no table: 0..1.
+
+        Clear pixels and those that are declared void are neither.
+        """
+        with self._lock:
+            counts = list(self._counts.values())
+        unknown = sum(count.unknown for count in counts)
+        return unknown / max(sum(c.known + c.near + c.mended for c in counts) + unknown, 1)
 
     def warning(self) -> str | None:
-        """One line that counts the pixels outside the palette in all that was read so far, or None."""
-        if self._example is None:
-            return None
-        path, color = self._example
-        counts, sizes = zip(*self._unknown.values(), strict=True)
+        """One line about the pixels that are not as the class table says, in all that was read so far, or None."""
+        with self._lock:
+            counts, example = list(self._counts.values()), self._example
+        painted = [count for count in counts if count.colors]
+        near, mended = sum(c.near for c in painted), sum(c.mended for c in painted)
+        parts = []
+        if example is not None:
+            parts.append(self._unknown_text(counts, *example))
+        if near:
+            parts.append(f"{near:,} pixels are up to {self._off} levels off a colour of the palette, and count as it")
+        if mended:
+            parts.append(f"{mended:,} pixels at edges are blends of two colours, and count as the nearer one")
+        return "; ".join(parts) or None
+
+    def _unknown_text(self, counts: list[_Count], path: Path, value: Color | int) -> str:
+        counts = [count for count in counts if count.colors == isinstance(value, tuple)]
+        unknown, pixels = sum(c.unknown for c in counts), sum(c.pixels for c in counts)
+        found = (
+            f"{unknown:,} pixels ({unknown / pixels:.1%}) in {sum(bool(c.unknown) for c in counts)} of {len(counts)}"
+        )
+        if not isinstance(value, tuple):
+            return (
+                f"{found} layouts of ids read have an id above {max(self.classes.ids)}, which is none of the class "
+                f"table's, and count as void, for example {value} in {path}"
+            )
+        closest, distance = nearest(value, self.classes)
+        name = dict(zip(self.classes.palette, self.classes.names, strict=True)).get(closest, "void")
         return (
-            f"{sum(counts):,} pixels ({sum(counts) / sum(sizes):.1%}) in {sum(map(bool, counts))} of {len(counts)} "
-            f"colour layouts read have a colour outside the palette and count as void, for example {color} in {path}; "
-            "if it should be a class, add it to the palette"
+            f"{found} colour layouts read have a colour outside the palette and count as void, for example {value} in "
+            f"{path}; if it should be a class, add it to the palette (the nearest is {name} {closest}, {distance} "
+            "levels off)"
         )
 
 
@@ -120,4 +237,8 @@ def colorize(layout: Layout, classes: ClassTable) -> Pixels:
     return np.array([*classes.palette, (0, 0, 0)], np.uint8)[layout]
 
 
-_STRETCHED = {"L;2": 85, "L;4": 17}  # by raw mode
+_GREYS = np.arange(256, dtype=np.uint8)[:, None].repeat(3, 1)
+
+
+def _number(mask: NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(mask))
