@@ -86,7 +86,8 @@ def read_label(path: Path) -> LabelPixels:
     """
     image = read_image(path)
     raw_mode, turn = image.info["raw mode"], image.info["turn"]
-    lossy, clear, palette, clear_ids = _lossy(image, path), None, None, ()
+    lossy, clear, palette = _lossy(image, path), None, None
+    clear_ids: tuple[int, ...] = ()
     ids: NDArray[Any] | None = None
     colors: Pixels | None = None
     if raw_mode.startswith("LA;16"):  # Pillow would keep eight bits of it

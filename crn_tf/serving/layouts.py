@@ -1,5 +1,6 @@
-"""Layouts inside a TensorFlow graph: PNG bytes to class ids, as `LayoutReader` reads files.
+"""Layouts inside a TensorFlow graph: PNG bytes to class ids, as `LayoutReader` reads a file alone.
 
+Only blended pixels at edges stay void here, and a PNG is turned by its eXIf chunk, not by other texts that say so.
 A server that runs the graph has neither Pillow nor this code, so everything here is made of TensorFlow's own
 operations. What is wrong with a picture comes back as a text, so that the caller can name the item.
 """
@@ -12,7 +13,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from crn_tf.data.class_tables import ClassTable
+from crn_tf.data.conventions import VOC_COLORS
 from crn_tf.data.images import Size
+from crn_tf.data.near_colors import known_colors, reaches
 
 MAX_PIXELS = 1 << 24  # of a layout, such as 4096x4096. Decoding takes 8 bytes for each
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -21,7 +24,11 @@ _GREY, _PALETTE, _GREY_ALPHA = 0, 3, 4  # colour types; all others hold colours
 _MAX_CHUNKS = 1000  # before a picture's pixels: each takes some time to skip
 _EXPECTED = "expected a PNG of class ids (grey) or of palette colours"
 _DAMAGED = f"is a damaged or truncated PNG; {_EXPECTED}"
-_TRANSPARENT = "has transparent pixels; expected an opaque PNG: flatten it first"
+_DARK = f"has colours of 16 bits per channel that are all nearly black; {_EXPECTED}"
+_CLEAR = 1 << 15  # opacity below which a pixel is clear
+_UNITS = (0x010101, 0x010000, 0x000100, 0x000001)  # of numbers in all channels, or in one only
+_MOST_EXIF = 1 << 16  # bytes of it that are read
+_ORIENTATION, _SHORT, _LONG = 0x0112, 3, 4  # EXIF's tag, and types
 _NO_COLOR = 255  # in tables of classes: a colour outside the palette
 
 
@@ -37,10 +44,13 @@ class PngLayoutDecoder:
         """
         self._size, self._void = size, classes.void
         self._class_of_id = np.where(classes.class_of_id < 0, classes.void, classes.class_of_id).astype(np.uint8)
-        colors = dict.fromkeys(classes.void_colors, classes.void) | {c: i for i, c in enumerate(classes.palette)}
-        packed = {red << 16 | green << 8 | blue: index for (red, green, blue), index in colors.items()}
+        self._named = classes.class_of_id[:256] >= 0
+        self._class_of_number = np.stack([classes.class_of_color[np.arange(256) * unit] for unit in _UNITS])
+        known = known_colors(classes)
+        packed = {red << 16 | green << 8 | blue: index for (red, green, blue), index in known.items()}
         self._colors = np.array(sorted(packed), np.int32)
         self._class_of_color = np.array([packed[color] for color in sorted(packed)], np.uint8)
+        self._first, self._last, self._class_of_run = _runs(classes)
 
     def decode(self, pngs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Decode a batch.
@@ -64,46 +74,86 @@ class PngLayoutDecoder:
     def _decode_checked(self, png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """As `_decode_one`, of a picture whose first chunk is sound."""
         depth, kind = _depth_and_kind(png)
-        no_palette = tf.constant(b""), tf.constant(b""), tf.constant(0)
-        palette, alpha, data = tf.cond(kind == _PALETTE, lambda: _palette_chunks(png), lambda: no_palette)
+        palette, alpha, exif, data = _chunks(png)
         grey = tf.cond(kind == _PALETTE, lambda: _as_grey(png, data), lambda: png)
         pixels, sound = _decode_or_blank(grey)
-        layout, clear = tf.case(
+        pixels = _turned(pixels, _orientation(exif))
+        layout, problem = tf.case(
             [
-                (kind == _PALETTE, lambda: self._from_palette(pixels, depth, palette, alpha)),
-                (kind == _GREY, lambda: (self._from_ids(pixels, depth), False)),
-                (kind == _GREY_ALPHA, lambda: (self._from_ids(pixels, depth), _has_clear(pixels))),
+                (kind == _PALETTE, lambda: (self._from_palette(pixels, depth, palette, alpha), "")),
+                (kind == _GREY, lambda: (self._from_ids(pixels, depth), "")),
+                (kind == _GREY_ALPHA, lambda: (self._clear_void(self._from_ids(pixels, depth), pixels), "")),
             ],
-            default=lambda: (self._from_colors(pixels), _has_clear(pixels)),
+            default=lambda: self._from_colors(pixels, depth),
         )
-        return layout, tf.where(sound, tf.where(clear, _TRANSPARENT, ""), _DAMAGED)
+        return layout, tf.where(sound, problem, _DAMAGED)
 
     def _from_ids(self, pixels: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
         """Grey pixels, uint16 [h, w, 4], to classes, uint8 [H, W]."""
         ids = tf.cast(self._resize(pixels[..., 0]), tf.int32) // _stretched(depth)
         return tf.gather(self._class_of_id, ids)
 
-    def _from_colors(self, pixels: tf.Tensor) -> tf.Tensor:
-        """Pixels of colours, uint16 [h, w, 4], to classes, uint8 [H, W]."""
-        return self._known_or_void(self._look_up(tf.cast(self._resize(pixels)[..., :3], tf.int32) // 256))
+    def _clear_void(self, layout: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
+        """The layout, uint8 [H, W], with void where pixels, uint16 [h, w, 4], are clear."""
+        return tf.where(self._resize(pixels[..., 3]) < _CLEAR, tf.constant(self._void, tf.uint8), layout)
 
-    def _from_palette(
-        self, pixels: tf.Tensor, depth: tf.Tensor, palette: tf.Tensor, alpha: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """By colour where the class table knows most of them, else the indices are class ids."""
+    def _from_colors(self, pixels: tf.Tensor, depth: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Pixels of colours, uint16 [h, w, 4], to classes, uint8 [H, W], and what is wrong with them."""
+        rgb, painted = tf.cast(pixels[..., :3] // 256, tf.int32), pixels[..., 3] >= _CLEAR
+        red, green, blue = tf.unstack(rgb, axis=-1)
+        alike = tf.reduce_all((red == green) & (green == blue) | ~painted)
+        used = tf.reduce_any((rgb > 0) & painted[..., None], [0, 1])
+        channel = tf.where(alike, 0, 1 + tf.argmax(used, output_type=tf.int32))
+        numbers = tf.gather(rgb, tf.maximum(channel - 1, 0), axis=-1)
+        may_be_ids = alike | (tf.reduce_sum(tf.cast(used, tf.int32)) == 1)
+        are_ids = tf.cond(may_be_ids, lambda: self._holds_ids(numbers[painted], channel), lambda: tf.constant(False))
+        layout = tf.cond(
+            are_ids,
+            lambda: tf.gather(self._class_of_id, self._resize(numbers)),
+            lambda: self._near(self._resize(rgb)),
+        )
+        dark = (depth == 16) & tf.reduce_any(painted) & ~tf.reduce_any(rgb > 0)
+        return self._clear_void(layout, pixels), tf.where(dark, _DARK, "")
+
+    def _holds_ids(self, numbers: tf.Tensor, channel: tf.Tensor) -> tf.Tensor:
+        """Whether numbers, int32 [n], found as `_UNITS[channel]` says, are ids: bool []."""
+        counts = tf.math.bincount(numbers, minlength=256, maxlength=256)
+        known, unknown = self._known_and_unknown(counts, tf.gather(self._class_of_number, channel))
+        classes = tf.where((counts > 0) & self._named, self._class_of_id[:256], _NO_COLOR)
+        sound = tf.reduce_all((counts == 0) | self._named) & tf.reduce_any(classes < self._void)
+        return (unknown > 0) & (known <= unknown) & sound
+
+    def _known_and_unknown(self, counts: tf.Tensor, classes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Of pixels by their colour [256], how many have a class, and how many are outside the table."""
+        known = tf.reduce_sum(tf.where(classes < self._void, counts, 0))
+        return known, tf.reduce_sum(tf.where(classes == _NO_COLOR, counts, 0))
+
+    def _from_palette(self, pixels: tf.Tensor, depth: tf.Tensor, palette: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
+        """By colour where the class table knows most of them, else the indices are class ids, as they also are where
+        the palette is the one of labelling tools."""
         indices = tf.cast(pixels[..., 0], tf.int32) // _stretched(depth)
         counts = tf.math.bincount(tf.reshape(indices, [-1]), minlength=256, maxlength=256)
         colors = tf.reshape(tf.cast(tf.io.decode_raw(palette, tf.uint8), tf.int32), [-1, 3])
-        classes = self._look_up(tf.pad(colors, [[0, 256 - tf.shape(colors)[0]], [0, 0]]))
-        known = tf.reduce_sum(tf.where(classes < self._void, counts, 0))
-        unknown = tf.reduce_sum(tf.where(classes == _NO_COLOR, counts, 0))
-        table = tf.where(known > unknown, self._known_or_void(classes), self._class_of_id[:256])
+        colors = tf.pad(colors, [[0, 256 - tf.shape(colors)[0]], [0, 0]])
         opacity = tf.io.decode_raw(alpha, tf.uint8)
         opacity = tf.pad(opacity, [[0, 256 - tf.size(opacity)]], constant_values=255)
-        return tf.gather(table, self._resize(indices)), tf.reduce_any((opacity < 255) & (counts > 0))
 
-    def _known_or_void(self, classes: tf.Tensor) -> tf.Tensor:
-        return tf.where(classes == _NO_COLOR, tf.constant(self._void, tf.uint8), classes)
+        def clear_void(classes: tf.Tensor) -> tf.Tensor:
+            return tf.where(opacity < _CLEAR >> 8, tf.constant(self._void, tf.uint8), classes)
+
+        known, unknown = self._known_and_unknown(counts, clear_void(self._look_up(colors)))
+        named = tf.reduce_all((counts == 0) | self._named)
+        by_color = (known > unknown) & ~(_is_standard(colors, counts > 0) & named)
+        table = tf.where(by_color, clear_void(self._near(colors)), self._class_of_id[:256])
+        return tf.gather(table, self._resize(indices))
+
+    def _near(self, rgb: tf.Tensor) -> tf.Tensor:
+        """Classes of colours that are the table's or near to one: int32 [..., 3] -> uint8 [...]; else void."""
+        packed = tf.reduce_sum(rgb * [1 << 16, 1 << 8, 1], -1)
+        places = tf.reshape(tf.searchsorted(self._first, tf.reshape(packed, [-1]), side="right"), tf.shape(packed))
+        places = tf.maximum(places - 1, 0)
+        inside = (packed >= tf.gather(self._first, places)) & (packed <= tf.gather(self._last, places))
+        return tf.where(inside, tf.gather(self._class_of_run, places), tf.constant(self._void, tf.uint8))
 
     def _look_up(self, rgb: tf.Tensor) -> tf.Tensor:
         """Classes of colours: int32 [..., 3] -> uint8 [...], 255 for a colour outside the table."""
@@ -212,38 +262,115 @@ def _decode_or_blank(png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return read.ignore_errors().with_options(options).reduce(blank, lambda _, pixels: (pixels, tf.constant(True)))
 
 
-def _has_clear(pixels: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_any(pixels[..., 3] < 65535)
+def _is_standard(colors: tf.Tensor, used: tf.Tensor) -> tf.Tensor:
+    """As `crn_tf.data.conventions.is_standard_palette`: int32 [256, 3], bool [256] -> bool []."""
+    equal = tf.reduce_all(colors == VOC_COLORS.astype(np.int32), -1)
+    index = tf.range(256)
+    largest = tf.reduce_max(tf.where(used & (index < 255), index, 0))
+    return tf.reduce_all(equal[:22]) | ((largest >= 2) & tf.reduce_all(equal | (index > largest)))
 
 
-def _palette_chunks(png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The palette's colours and opacities, at most 256 (empty if there are none), and where the pixels begin (the end
-    if they do not)."""
+def _runs(classes: ClassTable) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]:
+    """Colours as numbers that follow each other and have one class: the first and last of each run, and the class."""
+    runs: list[tuple[int, int, int]] = []
+    known = known_colors(classes)
+    for (red, green, blue), reach in reaches(classes).items():
+        low, high = max(blue - reach, 0), min(blue + reach, 255)
+        for r in range(max(red - reach, 0), min(red + reach, 255) + 1):
+            for g in range(max(green - reach, 0), min(green + reach, 255) + 1):
+                start = r << 16 | g << 8
+                runs.append((start | low, start | high, known[red, green, blue]))
+    merged: list[tuple[int, int, int]] = []
+    for first, last, number in sorted(runs):
+        if merged and first <= merged[-1][1]:  # of one class: others are further away
+            merged[-1] = merged[-1][0], max(last, merged[-1][1]), number
+        else:
+            merged.append((first, last, number))
+    firsts, lasts, numbers = zip(*merged, strict=True)
+    return np.array(firsts, np.int32), np.array(lasts, np.int32), np.array(numbers, np.uint8)
+
+
+def _orientation(exif: tf.Tensor) -> tf.Tensor:
+    """The orientation 1..8 that EXIF says, 1 if it says none: string [] -> int32 []."""
+    content = tf.cast(tf.io.decode_raw(exif, tf.uint8), tf.int64)
+    size = tf.size(content, tf.int64)
+    content = tf.pad(content, [[0, 8]])
+    little = (content[0] == ord("I")) & (content[1] == ord("I"))
+
+    def number(digits: tf.Tensor, count: int) -> tf.Tensor:
+        """int64 [..., count] -> int64 [...]."""
+        weights = np.array([256**place for place in range(count)], np.int64)
+        return tf.reduce_sum(digits * tf.where(little, weights, weights[::-1]), -1)
+
+    start = tf.minimum(number(content[4:8], 4), size)
+    count = number(content[start : start + 2], 2)
+    count = tf.maximum(tf.minimum(count, (size - start - 2) // 12), 0)
+    entries = tf.reshape(content[start + 2 : start + 2 + 12 * count], [-1, 12])
+    kinds = number(entries[:, 2:4], 2)
+    values = tf.where(kinds == _SHORT, number(entries[:, 8:10], 2), number(entries[:, 8:12], 4))
+    wanted = (number(entries[:, :2], 2) == _ORIENTATION) & (number(entries[:, 4:8], 4) == 1)
+    wanted &= ((kinds == _SHORT) | (kinds == _LONG)) & (values >= 1) & (values <= 8)
+    sound = little | (content[0] == ord("M")) & (content[1] == ord("M"))
+    found = tf.reduce_max(tf.where(wanted & sound, values, 1))
+    return tf.cast(tf.maximum(found, 1), tf.int32)  # of no entries, the maximum is the lowest number there is
+
+
+def _turned(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Pixels [h, w, 4], turned as an orientation 1..8 says."""
+
+    def steps(down: bool, across: bool) -> tf.Tensor:
+        return tf.reverse(pixels, [axis for axis, turn in enumerate((down, across)) if turn])
+
+    def exchanged(down: bool, across: bool) -> tf.Tensor:
+        turned = tf.transpose(pixels, [1, 0, 2])
+        return tf.reverse(turned, [axis for axis, turn in enumerate((down, across)) if turn])
+
+    return tf.switch_case(
+        orientation - 1,
+        [
+            lambda: pixels,
+            lambda: steps(False, True),
+            lambda: steps(True, True),
+            lambda: steps(True, False),
+            lambda: exchanged(False, False),
+            lambda: exchanged(False, True),
+            lambda: exchanged(True, True),
+            lambda: exchanged(True, False),
+        ],
+    )
+
+
+def _chunks(png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The palette's colours and opacities, at most 256, and EXIF (empty if there are none), and where the pixels begin
+    (the end if they do not)."""
     end = tf.strings.length(png)
 
     def skip_chunk(
-        position: tf.Tensor, palette: tf.Tensor, alpha: tf.Tensor, _: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        position: tf.Tensor, palette: tf.Tensor, alpha: tf.Tensor, exif: tf.Tensor, _: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         length = tf.cast(tf.minimum(_number(png, position), MAX_PIXELS), tf.int32)
         kind = tf.strings.substr(png, position + 4, 4)
         colors = tf.strings.substr(png, position + 8, tf.minimum(length // 3, 256) * 3)
         opacities = tf.strings.substr(png, position + 8, tf.minimum(length, 256))
+        content = tf.strings.substr(png, position + 8, tf.minimum(length, _MOST_EXIF))
         found = kind == b"IDAT"
         return (
             tf.where(found, position, tf.minimum(position + 12 + length, end)),
             tf.where(kind == b"PLTE", colors, palette),
             tf.where(kind == b"tRNS", opacities, alpha),
+            tf.where(kind == b"eXIf", content, exif),
             found,
         )
 
-    position, palette, alpha, found = tf.while_loop(
-        lambda position, palette, alpha, found: ~found & (position + 12 <= end),
+    empty = tf.constant(b"")
+    position, palette, alpha, exif, found = tf.while_loop(
+        lambda position, palette, alpha, exif, found: ~found & (position + 12 <= end),
         skip_chunk,
-        (tf.constant(_HEADER_BYTES), tf.constant(b""), tf.constant(b""), tf.constant(False)),
+        (tf.constant(_HEADER_BYTES), empty, empty, empty, tf.constant(False)),
         maximum_iterations=_MAX_CHUNKS,
     )
     whole = tf.strings.length(palette) // 3 * 3  # a truncated file ends anywhere
-    return tf.strings.substr(palette, 0, whole), alpha, tf.where(found, position, end)
+    return tf.strings.substr(palette, 0, whole), alpha, exif, tf.where(found, position, end)
 
 
 def _as_grey(png: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
