@@ -2,19 +2,23 @@
 
 import dataclasses
 import json
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from crn_tf.data.class_tables import CITYSCAPES, ClassTable, read_class_table
+from crn_tf.data.conventions import VOC_COLORS, Convention
 from crn_tf.data.images import resize
 from crn_tf.data.layouts import LayoutReader, colorize
 from crn_tf.errors import UserError
-from tests.test_serving_layouts import raw_png
+from tests.test_serving_layouts import chunk, raw_png
 
 RED, GREEN, BLUE, BLACK, PINK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0), (255, 0, 200)
 RGB = ClassTable(("a", "b", "c"), (RED, GREEN, BLUE), ids=(0, 1, 2), void_ids=(9,))
@@ -181,12 +185,11 @@ def test_ids_that_are_no_class_are_listed(tmp_path, ids, kind, found):
     assert error_of(save(tmp_path / "a.tif", [ids], kind)).endswith(f"{found}expected 0..2 or 9 (void)")
 
 
-def test_grey_of_16_bits_with_an_alpha_channel_is_refused(tmp_path):
-    """Pillow opens it as colours, all of which would be void."""
+def test_grey_of_16_bits_with_an_alpha_channel_holds_class_ids(tmp_path):
+    """Pillow opens it as colours of eight bits, all of which would be void."""
     path = tmp_path / "a.png"
-    path.write_bytes(raw_png(np.array([[1, 65535, 2, 65535]]), depth=16, kind=4))
-    with pytest.raises(UserError, match="is grey of 16 bits with an alpha channel; expected one without"):
-        LayoutReader(CITYSCAPES).read(path)
+    path.write_bytes(raw_png(np.array([[0, 65535, 700, 65535, 1, 0]]), depth=16, kind=4))
+    assert LayoutReader(dataclasses.replace(RGB, ids=(0, 1, 700))).read(path).tolist() == [[0, 2, 3]]
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
@@ -261,21 +264,167 @@ def test_unknown_colours_become_void_and_are_counted_over_all_files(tmp_path):
     assert reader.warning() is None
     second = save(tmp_path / "second.png", [[RED, PINK], [PINK, (1, 1, 1)]])
     assert reader.read(second).tolist() == [[0, 3], [3, 3]]
-    assert "3 pixels (50.0%) in 1 of 2 colour layouts" in reader.warning()
+    assert "2 pixels (33.3%) in 1 of 2 colour layouts" in reader.warning()
+    assert "1 pixels are up to 1 levels off a colour of the palette" in reader.warning()  # black is void
     reader.read(save(tmp_path / "third.png", np.full((40, 50, 3), 77)))
-    assert "2,003 pixels (99.9%) in 2 of 3 colour layouts" in reader.warning()
+    assert "2,002 pixels (99.8%) in 2 of 3 colour layouts" in reader.warning()
     assert f"for example {PINK} in {second}; if it should be a class" in reader.warning()
     assert "\n" not in reader.warning()
 
 
-@pytest.mark.parametrize("pixel", [[255, 0, 0, 0], [0, 254]])
-def test_a_transparent_layout_is_refused(tmp_path, pixel):
-    assert "transparent pixels; expected an opaque picture" in error_of(save(tmp_path / "a.png", [[pixel, pixel]]))
+def test_clear_pixels_are_void_whatever_is_below_and_painted_ones_are_not(tmp_path):
+    reader = LayoutReader(RGB)
+    grey = save(tmp_path / "grey.png", [[[0, 255], [1, 254], [2, 128], [2, 127], [77, 0]]])
+    assert Image.open(grey).mode == "LA" and reader.read(grey).tolist() == [[0, 1, 2, 3, 3]]
+    colors = save(tmp_path / "a.png", [[[*RED, 255], [*GREEN, 128], [*BLUE, 127], [*PINK, 0]]])
+    assert reader.read(colors).tolist() == [[0, 1, 3, 3]]
+    ids = save(tmp_path / "ids.png", [[[1, 1, 1, 255], [2, 2, 2, 200], [255, 255, 255, 0], [9, 8, 7, 3]]])
+    assert reader.read(ids).tolist() == [[1, 2, 3, 3]]
+    assert reader.warning() is None and reader.unknown_share() == 0
 
 
-def test_a_palette_png_with_a_transparent_colour_is_refused(tmp_path):
-    path = save_palette(tmp_path / "a.png", [[0, 1]], [RED, GREEN], transparency=1)
-    assert "transparent pixels" in error_of(path)
+def test_a_transparent_colour_is_void(tmp_path):
+    path = save_palette(tmp_path / "a.png", [[0, 1, 2]], [RED, GREEN, PINK], transparency=b"\xff\x00\x00")
+    reader = LayoutReader(RGB)
+    assert reader.read(path).tolist() == [[0, 3, 3]]
+    Image.fromarray(np.array([[RED, GREEN, BLUE]], np.uint8)).save(tmp_path / "b.png", transparency=BLUE)
+    assert reader.read(tmp_path / "b.png").tolist() == [[0, 1, 3]] and reader.warning() is None
+
+
+def test_transparent_ids_are_ids_all_the_same(tmp_path):
+    """Tools make index 0 transparent, to be drawn over a photograph; flattening would destroy it."""
+    reader = LayoutReader(RGB)
+    path = save_palette(tmp_path / "a.png", [[0, 1, 2, 5]], [BLACK, PINK, PINK, PINK, PINK, PINK], transparency=0)
+    assert "class ids 5; expected" in error_of(path)
+    save_palette(path, [[0, 1, 2, 5]], [BLACK, PINK, PINK] * 2, transparency=b"\x00\xff\xff\xff\xff\x00")
+    assert reader.read(path).tolist() == [[0, 1, 2, 3]]  # 5 is no class, and clear
+    Image.fromarray(np.array([[0, 1, 2]], np.uint8)).save(path, transparency=0)
+    assert reader.read(path).tolist() == [[0, 1, 2]]
+
+
+# --- ids in the pixels of colours
+
+
+@pytest.mark.parametrize("channels", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
+@pytest.mark.parametrize("alpha", [None, 255])
+def test_ids_may_be_in_all_channels_or_in_one(tmp_path, channels, alpha):
+    pixels = [[[i * c for c in channels] + ([] if alpha is None else [alpha]) for i in (0, 1, 2, 9)]]
+    reader = LayoutReader(RGB)
+    assert reader.read(save(tmp_path / "a.png", pixels)).tolist() == [[0, 1, 2, 3]] and reader.warning() is None
+
+
+def test_grey_colours_of_the_table_are_colours(tmp_path):
+    building, pole = (70, 70, 70), (153, 153, 153)
+    path = save(tmp_path / "a.png", [[building, pole, BLACK, (20, 20, 20)]])
+    assert LayoutReader(CITYSCAPES).read(path).tolist() == [[2, 5, 19, 19]]
+
+
+def test_colours_of_16_bits_that_are_ids_are_not_taken_for_black(tmp_path):
+    row = b"\0" + b"".join(struct.pack(">3H", i, i, i) for i in (0, 1, 2))
+    header = chunk(b"IHDR", struct.pack(">2I5B", 3, 1, 16, 2, 0, 0, 0))
+    path = tmp_path / "a.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b""))
+    assert "colours of 16 bits per channel that are all nearly black; expected" in error_of(path)
+
+
+# --- colours that are nearly the table's
+
+
+def test_colours_a_few_levels_off_are_the_tables_and_said(tmp_path):
+    ids = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    exact = colorize(ids, CITYSCAPES).astype(int)
+    moved = np.clip(exact + np.random.default_rng(0).integers(-2, 3, exact.shape), 0, 255)
+    reader = LayoutReader(CITYSCAPES)
+    np.testing.assert_array_equal(reader.read(save(tmp_path / "a.png", moved)), ids)
+    assert "levels off a colour of the palette, and count as it" in reader.warning() and "up to 2" in reader.warning()
+    assert reader.unknown_share() == 0
+
+
+def test_soft_edges_take_the_nearer_side(tmp_path):
+    colors = np.zeros((9, 40, 3), np.uint8)
+    colors[:, :20], colors[:, 20:] = RED, GREEN
+    blurred = np.array(Image.fromarray(colors).filter(ImageFilter.BoxBlur(1)))
+    reader = LayoutReader(RGB)
+    assert len(np.unique(blurred.reshape(-1, 3), axis=0)) == 4
+    expected = np.repeat([[0] * 20 + [1] * 20], 9, 0)
+    np.testing.assert_array_equal(reader.read(save(tmp_path / "a.png", blurred)), expected)
+    assert "18 pixels at edges are blends of two colours" in reader.warning() and reader.unknown_share() == 0
+
+
+def test_a_thin_line_of_another_colour_is_no_edge(tmp_path):
+    colors = np.zeros((9, 40, 3), np.uint8)
+    colors[:, :20], colors[:, 20:], colors[:, 20] = RED, GREEN, PINK
+    reader = LayoutReader(RGB)
+    assert (reader.read(save(tmp_path / "a.png", colors))[:, 20] == 3).all()
+    assert "9 pixels (2.5%) in 1 of 1 colour layouts read have a colour outside the palette" in reader.warning()
+    assert f"(the nearest is a {RED}, 200 levels off)" in reader.warning()
+    assert reader.unknown_share() == pytest.approx(9 / 360)
+
+
+def test_the_unknown_share_leaves_void_and_clear_pixels_out(tmp_path):
+    reader = LayoutReader(RGB)
+    assert reader.unknown_share() == 0
+    pixels = np.zeros((1, 100, 4), np.uint8)  # half of it clear, a quarter void
+    pixels[0, 50:] = [*BLACK, 255]
+    pixels[0, 75:], pixels[0, 80:] = [*RED, 255], [200, 200, 30, 255]
+    reader.read(save(tmp_path / "a.png", pixels))
+    assert reader.unknown_share() == pytest.approx(20 / 25)
+    reader.read(tmp_path / "a.png")  # a second time, as training does: it counts once
+    assert "20 pixels (20.0%) in 1 of 1 " in reader.warning()
+
+
+def test_ids_above_the_tables_are_unknown_where_every_other_id_is_void(tmp_path):
+    reader = LayoutReader(CITYSCAPES)
+    reader.read(save(tmp_path / "a.png", [[7, 0, 255, 40]]))
+    assert reader.unknown_share() == 0.5
+    assert "1 pixels (25.0%) in 1 of 1 layouts of ids read have an id above 33" in reader.warning()
+
+
+def test_threads_lose_no_count(tmp_path):
+    paths = [save(tmp_path / f"{i}.png", [[RED, PINK]]) for i in range(40)]
+    reader = LayoutReader(RGB)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(reader.read, paths * 3))
+    assert reader.warning().startswith("40 pixels (50.0%) in 40 of 40 colour layouts")
+
+
+# --- conventions
+
+
+def test_the_convention_says_how_files_are_read(tmp_path):
+    grey, colors = save(tmp_path / "grey.png", [[0, 1, 2, 9]]), save(tmp_path / "colors.png", [[RED, GREEN, BLUE]])
+    black = save(tmp_path / "black.png", [[BLACK]])
+    indexed = save_palette(tmp_path / "indexed.png", [[0, 1, 2]], [BLUE, GREEN, RED])
+    by_ids, by_colors = (LayoutReader(Convention(form, RGB, "")) for form in ("ids", "colours"))
+    assert by_ids.read(grey).tolist() == [[0, 1, 2, 3]] and by_ids.read(black).tolist() == [[0]]
+    assert by_ids.read(indexed).tolist() == [[0, 1, 2]] and by_colors.read(indexed).tolist() == [[2, 1, 0]]
+    assert by_colors.read(colors).tolist() == [[0, 1, 2]] and by_colors.read(black).tolist() == [[3]]
+    with pytest.raises(UserError, match="has colours, where the labels of its data set hold class ids"):
+        by_ids.read(colors)
+    assert by_colors.read(save(tmp_path / "white.png", [[255]])).tolist() == [[3]] and by_colors.unknown_share() > 0
+
+
+def test_a_jpeg_of_colours_is_read_where_the_convention_says_colours(tmp_path):
+    ids = np.repeat(np.repeat(np.random.default_rng(0).integers(0, 3, (4, 8)), 16, 0), 16, 1).astype(np.uint8)
+    Image.fromarray(colorize(ids, RGB)).save(tmp_path / "a.jpg", quality=95, subsampling=0)
+    Image.fromarray(colorize(ids, RGB)).save(tmp_path / "a.webp", quality=90)
+    Image.fromarray(colorize(ids, RGB)).save(tmp_path / "b.webp", lossless=True)
+    reader = LayoutReader(Convention("colours", RGB, ""))
+    assert (reader.read(tmp_path / "a.jpg") == ids).mean() > 0.97 and "levels off" in reader.warning()
+    assert "is a JPEG, which blurs" in error_of(tmp_path / "a.jpg")
+    assert "is a lossy WebP, which blurs" in error_of(tmp_path / "a.webp")
+    np.testing.assert_array_equal(LayoutReader(RGB).read(tmp_path / "b.webp"), ids)
+
+
+def test_the_palette_of_labelling_tools_says_nothing_of_classes(tmp_path):
+    """Pascal VOC's colours, three of which are this table's, for other classes."""
+    red, green, olive = [tuple(color) for color in VOC_COLORS[[1, 2, 3]].tolist()]
+    table = ClassTable(("a", "b", "c", "d"), (olive, red, green, PINK), (0, 1, 2, 3), (255,))
+    reader = LayoutReader(table)
+    path = save_palette(tmp_path / "a.png", [[0, 1, 2, 3, 255]], VOC_COLORS.tolist())
+    assert reader.read(path).tolist() == [[0, 1, 2, 3, 4]]
+    path = save_palette(tmp_path / "b.png", [[0, 1, 2]], [BLACK, green, olive])  # not that palette
+    assert reader.read(path).tolist() == [[4, 2, 0]]
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "called.png"])
