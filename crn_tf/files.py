@@ -237,6 +237,20 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
+def read_small(path: Path) -> bytes:
+    """Read a file of at most `SMALL` bytes.
+
+    Raises:
+        OSError: The file is missing, may not be read, or is no regular file.
+        ValueError: The file is larger.
+    """
+    with open_regular(path) as file:
+        content = file.read(SMALL + 1)
+    if len(content) > SMALL:
+        raise ValueError(f"it is larger than {SMALL:,} bytes")
+    return content
+
+
 def read_small_text(path: Path) -> str:
     """Read a text file of at most `SMALL` bytes.
 
@@ -244,11 +258,7 @@ def read_small_text(path: Path) -> str:
         OSError: The file is missing, may not be read, or is no regular file.
         ValueError: The file is larger, or not UTF-8.
     """
-    with open_regular(path) as file:
-        content = file.read(SMALL + 1)
-    if len(content) > SMALL:
-        raise ValueError(f"it is larger than {SMALL:,} bytes")
-    return content.decode("utf-8")
+    return read_small(path).decode("utf-8")
 
 
 def parse_json(text: str) -> Any:

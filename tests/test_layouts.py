@@ -118,12 +118,12 @@ def test_a_class_may_be_black(tmp_path):
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        *[({k: v for k, v in OWN.items() if k != key}, f"has no '{key}'; expected names, palette") for key in OWN],
+        ({"palette": OWN["palette"], "void": 9}, "has no 'names'; expected names, palette"),
+        ({"names": OWN["names"], "void": 9}, "has no 'palette'; expected names, palette"),
         ('{"names": [', "cannot read .*; expected an object with names, palette and void"),
         ([OWN], "cannot read .*; expected an object"),
         ("null", "cannot read .*; expected an object"),
         (OWN | {"palette": [RED, GREEN]}, "2 palette colours for 3 names"),
-        (OWN | {"palette": [RED, GREEN, RED]}, r"the palette has \(255, 0, 0\) twice"),
         (OWN | {"palette": [RED, GREEN, (0, 0, 256)]}, "three whole numbers 0..255"),
         (OWN | {"palette": [RED, GREEN, (0, 0)]}, "three whole numbers 0..255"),
         (OWN | {"palette": [RED, GREEN, (0, 0, 0.5)]}, "three whole numbers 0..255"),
@@ -132,7 +132,6 @@ def test_a_class_may_be_black(tmp_path):
         (OWN | {"void": 9.0}, "void is 9.0; expected the id"),
         (OWN | {"void": True}, "void is True; expected the id"),
         (OWN | {"void": -1}, "void is -1; expected the id"),
-        (OWN | {"void": None}, "void is None; expected the id"),
         (OWN | {"names": [], "palette": []}, "names must be 1 to 254 texts, found 0"),
         (OWN | {"names": [1, 2, 3]}, "names must be 1 to 254 texts"),
         (OWN | {"names": ["x"] * 255, "palette": [(i, 0, 0) for i in range(255)]}, "1 to 254 texts, found 255"),

@@ -11,7 +11,10 @@ Example:
 """
 
 import dataclasses
+import json
+import os
 import reprlib
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crn_tf.data import class_lists
+from crn_tf.data.class_lists import MAX_NAMES as MAX_NAMES
+from crn_tf.data.class_lists import Color as Color
+from crn_tf.data.class_lists import is_color
 from crn_tf.errors import UserError, unprintable
-from crn_tf.files import read_json
-
-Color = tuple[int, int, int]
-MAX_NAMES = 254  # with void, and 255 to mark what is none of them, they fit into uint8
+from crn_tf.files import read_small, write_text
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,10 @@ class ClassTable:
 
     Attributes:
         names: Of the classes, without void: 1 to 254.
-        palette: Colour of each name (red, green, blue, 0..255), in colour layouts and in pictures of layouts.
+        palette: Colour of each name (red, green, blue, 0..255), in colour layouts and in pictures of layouts. Two names
+            may share one if layouts hold ids (see `shared_colors`).
         ids: Id of each name in files of class ids, 0..65535.
-        void_ids: Ids that mean void; None: every other id does.
+        void_ids: Ids that mean void; empty: none does; None: every other id does.
         void_colors: Colours known to mean void; other colours are void too, but reported.
 
     Example:
@@ -57,8 +62,18 @@ class ClassTable:
 
     @property
     def file_ids(self) -> tuple[int, ...]:
-        """What grey layout files may hold for each class in memory, void the last."""
-        return (*self.ids, self.void_ids[0] if self.void_ids else 0)  # where every other id is void, 0 is one
+        """What grey layout files may hold for each class in memory, void the last.
+
+        Where no id is known to mean void, that is 0, or 255 if 0 is a class.
+        """
+        others = (i for i in (0, 255, *range(1 << 16)) if i not in self.ids)
+        return (*self.ids, self.void_ids[0] if self.void_ids else next(others))
+
+    @property
+    def shared_colors(self) -> tuple[Color, ...]:
+        """Colours of two classes, or of a class and of void: where there are any, colours do not tell the class."""
+        used = Counter((*self.palette, *set(self.void_colors)))
+        return tuple(color for color, count in used.items() if count > 1)
 
     @property
     def void(self) -> int:
@@ -80,7 +95,17 @@ class ClassTable:
 
     @cached_property
     def class_of_color(self) -> NDArray[np.uint8]:
-        """uint8 [2**24]: class for every colour R << 16 | G << 8 | B, 255 for one outside the palette."""
+        """uint8 [2**24]: class for every colour R << 16 | G << 8 | B, 255 for one outside the palette.
+
+        Raises:
+            UserError: Two classes share a colour (`shared_colors`, to ask without raising). Files of ids can be read,
+                files of colours cannot.
+        """
+        for color in self.shared_colors:
+            owners = [name for name, own in zip(self.names, self.palette, strict=True) if own == color]
+            both = " and ".join(reprlib.repr(name) for name in (*owners, "void")[:2])
+            expected = "expected layouts of ids, or a colour of its own for each in the class table"
+            raise UserError(f"{both} have the same colour, {class_lists.hex_color(color)}; {expected}")
         table = np.full(1 << 24, 255, np.uint8)
         table[packed(np.array(self.void_colors).reshape(-1, 3))] = self.void
         table[packed(np.array(self.palette).reshape(-1, 3))] = np.arange(len(self.palette))
@@ -106,7 +131,7 @@ class ClassTable:
             raise ValueError("names must be texts without control characters")
         if not all(type(i) is int and 0 <= i <= 65535 for i in (*ids, *(void_ids or ()))):
             raise ValueError("ids must be whole numbers 0..65535")
-        if not all(_is_color(color) for color in (*palette, *void_colors)):
+        if not all(is_color(color) for color in (*palette, *void_colors)):
             raise ValueError("every colour must be three whole numbers 0..255")
         return cls(names, palette, ids, void_ids, void_colors)
 
@@ -131,46 +156,102 @@ CITYSCAPES = ClassTable(
 )
 
 
-def read_class_table(path: Path) -> ClassTable:
-    """Read `classes.json`: "names", "palette" (an RGB triple for each name) and "void" (its id in the files).
+CLASS_FILES = ("classes.json", "classes.txt", "label_colors.txt", "labelmap.txt", "class_dict.csv")
 
-    A file's ids 0 .. n-1 are the names in order. `void` may also be one of them (as id 0 in some data sets): then
-    that name is void, and the others are the classes.
+
+def find_class_file(folder: Path) -> Path | None:
+    """The file that names a data set's classes: the first of `CLASS_FILES` that lies in its folder, or None."""
+    return next((folder / name for name in CLASS_FILES if os.path.lexists(folder / name)), None)
+
+
+def find_class_table(folder: Path) -> ClassTable | None:
+    """Read the file that `find_class_file` finds in a data set's folder; None if there is none.
 
     Raises:
-        UserError: The file is missing or does not have this form.
+        UserError: As `read_class_table`.
     """
+    path = find_class_file(folder)
+    return None if path is None else read_class_table(path)
+
+
+def read_class_table(path: Path) -> ClassTable:
+    """Read the classes of a data set: a JSON object (`classes.json`), or a text with one class in each line.
+
+    docs/data.md says what either may hold. Names that are void are no classes of the table.
+
+    Args:
+        path: A file of UTF-8 or UTF-16. It is JSON if its name says so, or its first character is a brace.
+
+    Raises:
+        UserError: The file is missing, or does not have this form.
+    """
+    expected = "an object with names, palette and void"
     try:
-        values = read_json(path)
-        names, palette, void = list(values["names"]), [tuple(c) for c in values["palette"]], values["void"]
+        text = class_lists.decode(read_small(path))
+        is_json = path.suffix.lower() == ".json" or text.lstrip().startswith("{")
+        expected = expected if is_json else "text of UTF-8 with one class in each line"
+        listed = class_lists.parse_json_list(text) if is_json else class_lists.parse_text_list(text)
     except FileNotFoundError as error:
         raise UserError(f"no {path}; expected a file with the data set's names, palette and void id") from error
     except KeyError as error:
         raise UserError(f"{path} has no {error}; expected names, palette and void") from error
+    except class_lists.ClassListError as error:
+        raise UserError(f"{path}{error}") from error
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"cannot read {path}: {error}; expected an object with names, palette and void") from error
-    if not names or len(names) > MAX_NAMES or not all(isinstance(name, str) for name in names):
-        raise UserError(f"{path}: names must be 1 to {MAX_NAMES} texts, found {len(names)}")
+        raise UserError(f"cannot read {path}: {error}; expected {expected}") from error
+    return _checked(path, listed)
+
+
+def _checked(path: Path, listed: class_lists.ClassList) -> ClassTable:
+    """The table that a file's list makes.
+
+    Raises:
+        UserError: Names cannot be shown, are too many, have no colours of their own, or are all void.
+    """
+    names, colors, ids, void = listed.names, listed.colors, listed.ids, listed.void
+    if not all(isinstance(name, str) for name in names):
+        found = next(name for name in names if not isinstance(name, str))
+        raise UserError(f"{path}: names must be 1 to {MAX_NAMES} texts, found {reprlib.repr(found)}")
     for name in filter(unprintable, names):
         raise UserError(f"{path}: the name {reprlib.repr(name)} has a line break or another control character")
-    if len(palette) != len(names):
-        raise UserError(f"{path}: {len(palette)} palette colours for {len(names)} names; expected one for each")
-    if not all(map(_is_color, palette)):
-        raise UserError(f"{path}: every palette colour must be three whole numbers 0..255")
-    if len(set(palette)) != len(palette):
-        twice = next(c for c in palette if palette.count(c) > 1)
-        raise UserError(f"{path}: the palette has {twice} twice; expected a colour of its own for each class")
-    if isinstance(void, bool) or not isinstance(void, int) or not 0 <= void <= 65535:
-        raise UserError(f"{path}: void is {reprlib.repr(void)}; expected the id of void pixels in the layout files")
-    ids = [i for i in range(len(names)) if i != void]
-    if not ids:
-        raise UserError(f"{path}: the only name, {names[0]!r}, is void; expected at least one class besides")
-    colors = (palette[void],) if void < len(names) else () if (0, 0, 0) in palette else ((0, 0, 0),)
-    return ClassTable(tuple(names[i] for i in ids), tuple(palette[i] for i in ids), tuple(ids), (void,), colors)
+    if len(colors) != len(names):
+        raise UserError(f"{path}: {len(colors)} palette colours for {len(names)} names; expected one for each")
+    kept = [number for number, i in enumerate(ids) if i not in (void or ())]
+    if not kept:
+        found = f"the only name, {reprlib.repr(names[0])}, is" if len(names) == 1 else f"all {len(names)} names are"
+        raise UserError(f"{path}: {found} void; expected at least one class besides")
+    void_colors = listed.void_colors
+    if void_colors is None:  # those of the names that are void, or else black, if any id is
+        void_colors = tuple(dict.fromkeys(colors[number] for number in range(len(names)) if number not in kept))
+        black = () if (0, 0, 0) in colors or void == () else ((0, 0, 0),)
+        void_colors = void_colors or black
+    return ClassTable(
+        names=tuple(names[number] for number in kept),
+        palette=tuple(colors[number] for number in kept),
+        ids=tuple(ids[number] for number in kept),
+        void_ids=void,
+        void_colors=void_colors,
+    )
 
 
-def _is_color(color: tuple[Any, ...]) -> bool:
-    return len(color) == 3 and all(type(value) is int and 0 <= value <= 255 for value in color)
+def write_class_table(path: Path, table: ClassTable) -> None:
+    """Write a table as a `classes.json` that `read_class_table` reads, one class in each line, to be edited.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    entries = zip(table.ids, table.names, map(class_lists.hex_color, table.palette), strict=True)
+    void = class_lists.EVERY_OTHER if table.void_ids is None else table.void_ids
+    lines = [
+        f' "void": {json.dumps(void)},',
+        f' "void_colors": {json.dumps([class_lists.hex_color(color) for color in table.void_colors])},',
+        ' "classes": [',
+        ",\n".join(
+            f"  {json.dumps({'id': i, 'name': name, 'color': color}, ensure_ascii=False)}" for i, name, color in entries
+        ),
+        " ]",
+    ]
+    write_text(path, "\n".join(["{", *lines, "}", ""]))
 
 
 def packed(rgb: NDArray[Any]) -> NDArray[np.int32]:
