@@ -115,22 +115,23 @@ def _check_complete(layouts: Side, photos: Side, alone: _Alone, paired: int, max
     share = f"more than --max-unreadable {max_incomplete:g} of them is too many: " if max_incomplete else ""
     counted = f"{count} of {paired + count} pairs are incomplete; {share}" if share else ""
     if alone.layouts:
-        raise UserError(counted + _incomplete(alone.layouts, "layout", "photograph", photos))
+        raise UserError(counted + _incomplete(alone.layouts, "layout", "photograph", photos, alone.photos))
     if alone.photos:
-        raise UserError(counted + _incomplete(alone.photos, "photograph", "layout", layouts))
+        raise UserError(counted + _incomplete(alone.photos, "photograph", "layout", layouts, alone.layouts))
     more = f" (and {len(alone.listed) - 1} more)" if len(alone.listed) > 1 else ""
     raise UserError(f"{counted}the split's list has {alone.listed[0]}{more}, but {photos.folder} has no such file")
 
 
-def _incomplete(alone: Sequence[Path], has: str, lacks: str, others: Side) -> str:
+def _incomplete(alone: Sequence[Path], has: str, lacks: str, others: Side, free: Sequence[Path]) -> str:
+    """A line for files that have no partner, with the nearest of those that have none either."""
     path, count = alone[0], len(alone)
     more = f" (and {count - 1} more like it)" if count > 1 else ""
     message = f"the {has} {path}{more} has no {lacks}; expected a {lacks} of the same name"
-    names = {other.stem: other for other in others.files[:_NAMES_COMPARED]}
+    names = {other.stem: other for other in free[:_NAMES_COMPARED]}
     nearest = difflib.get_close_matches(path.stem, names, 1, 0.5)
     if nearest:
-        rule = "layouts may have an ending more, the same for all"
-        message += f", the nearest is {names[nearest[0]]} ({rule})"
+        rule = "layouts may have an ending behind it, the same for all"
+        message += f" ({rule}), the nearest is {names[nearest[0]]}"
     stems = {unicodedata.normalize("NFC", other.stem) for other in alone}
     unread = foreign(file for file in _beside(others) if unicodedata.normalize("NFC", file.stem) in stems)
     return f"{message}: add it or remove the {has}" + (f". {unread}" if unread else "")
