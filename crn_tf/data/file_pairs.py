@@ -148,7 +148,7 @@ def same_shape(photo: Size, layout: Size) -> bool:
     height, width = photo
     rows, columns = layout
     difference = abs(rows * width - columns * height)
-    return difference <= max(height + width, rows + columns) and difference <= _STRETCHED * columns * height
+    return difference <= max(height, width, rows, columns) and difference <= _STRETCHED * columns * height
 
 
 def _other_shape(photo: Path, photo_size: Size, layout: Path, layout_size: Size) -> str:
