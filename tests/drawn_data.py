@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from crn_tf.data.label_names import Side
+from crn_tf.data.pairing import Chosen, Pairing, pair
+
 CLASSES = '{"names": ["sky", "road"], "palette": [[255, 0, 0], [0, 255, 0]], "void": 2}'
 SIZE = (8, 16)
 
@@ -31,3 +34,23 @@ def draw_pairs(root: Path, photos: Iterable[str], labels: Iterable[str], classes
     if classes:
         (root / "classes.json").write_text(CLASSES)
     return root
+
+
+def match(
+    root: Path,
+    photos: Iterable[str],
+    labels: Iterable[str],
+    max_incomplete: float = 0.0,
+    chosen: Chosen | None = None,
+) -> Pairing:
+    """Pair files of these names, which are not there."""
+    sides = []
+    for part, names in (("labels", labels), ("photos", photos)):
+        (root / part).mkdir(exist_ok=True)
+        sides.append(Side(root / part, [root / part / name for name in sorted(names)]))
+    return pair(*sides, need_photos=True, max_incomplete=max_incomplete, chosen=chosen)
+
+
+def paired(pairing: Pairing) -> list[tuple[str, str, str]]:
+    """The name, photograph and label of each pair."""
+    return [(found.name, found.photo.name, found.layout.name) for found in pairing.pairs if found.photo]

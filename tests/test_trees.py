@@ -104,6 +104,7 @@ def test_several_data_sets_in_a_folder_are_named(tmp_path):
 def test_a_folder_of_layouts_is_no_data_set(tmp_path):
     draw_label(tmp_path / "one.png")
     draw_label(tmp_path / "drawings/two.png")
+    draw_pairs(tmp_path / "data", ["photos/train/a.jpg"], ["labels/train/a.png"])
     assert find_tree(tmp_path, None) is None
 
 

@@ -173,7 +173,7 @@ def open_data_set(
         raise UserError(f"{root} has no split {split!r}; it has {', '.join(sorted(tree.parts))}")
     pairing = _pair(tree, found, need_photos, max_incomplete)
     if not pairing.pairs:
-        raise _no_layouts(tree, split, root)
+        raise _no_layouts(tree, found, root)
     classes = _classes(tree, root)
     if not splits_off or found != "train" or len(pairing.pairs) < 2:
         return FileDataSet(pairing.pairs, classes, pairing.left_out, pairing.notes)
@@ -202,7 +202,7 @@ def _pair(tree: Tree, split: str, need_photos: bool, max_incomplete: float) -> P
 
 def _no_layouts(tree: Tree, split: str, root: Path) -> UserError:
     """What to say of a split without layouts: what was looked for, and what is there instead."""
-    part, shape = tree.parts.get(split, tree.parts["train"]), tree.shape
+    part, shape = tree.parts[split], tree.shape
     endings = f"; looked in {part.layouts}"
     if shape.layout_endings:
         endings += f" for names that end in {', '.join(f'{ending}.png' for ending in shape.layout_endings)}"
@@ -328,4 +328,4 @@ def _told_apart(path: Path, files: Sequence[Path]) -> str:
     alike = [other for other in files if other.stem == path.stem]
     beside = [other for other in alike if other.parent == path.parent]
     name = f"{path.stem}_{path.suffix[1:].lower()}" if len(beside) > 1 else path.stem
-    return name if len(beside) == len(alike) else f"{path.parent.name}_{name}"
+    return name if len(beside) == len(alike) or not path.parent.name else f"{path.parent.name}_{name}"

@@ -181,6 +181,8 @@ def find_tree(root: Path, kind: Kind | None, height: int = 256) -> Tree | None:
             )
         if found:
             return found[0]
+        if pictures(root):  # a folder of layouts, whatever lies in it besides
+            break
         if depth < _DEPTH:
             tops = [inside for top in tops if top.is_dir() for inside in folders(top)]
         if len(tops) > _MOST_FOLDERS:
