@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -315,6 +316,13 @@ def test_layouts_that_are_not_there_are_named(tmp_path):
 def test_layouts_of_the_same_name_are_told_apart_by_their_folder(tmp_path):
     files = [tmp_path / "x/1.png", tmp_path / "y/1.png", tmp_path / "y/2.png"]
     assert names(loose_layouts(files, CITYSCAPES)) == ["x_1", "y_1", "2"]
+
+
+def test_layouts_of_the_same_name_in_one_folder_are_told_apart_by_their_suffix(tmp_path):
+    files = [tmp_path / "x/a.png", tmp_path / "x/a.BMP", tmp_path / "x/b.png"]
+    assert names(loose_layouts(files, CITYSCAPES)) == ["a_png", "a_bmp", "b"]
+    files = [Path("a.png"), Path("a.bmp"), Path("y/a.png")]
+    assert names(loose_layouts(files, CITYSCAPES)) == ["a_png", "a_bmp", "y_a"]
 
 
 def test_layouts_that_even_their_folder_does_not_tell_apart_are_refused(tmp_path):

@@ -1,27 +1,35 @@
-"""Data sets: which photograph belongs to which layout, and reading a pair at a given size."""
+"""Data sets: opening one split of a data set, and reading a pair at a given size."""
 
-import hashlib
-import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+import importlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
-
-from tqdm import tqdm
+from typing import ClassVar, Protocol
 
 from crn_tf.data import scenes
 from crn_tf.data.class_tables import CITYSCAPES, ClassTable, read_class_table
-from crn_tf.data.images import SUFFIXES, Fit, Size, image_size, read_photo
-from crn_tf.data.layouts import LayoutReader
-from crn_tf.errors import UsageError, UserError, unprintable
+from crn_tf.data.file_pairs import FileDataSet
+from crn_tf.data.images import Fit, Size
+from crn_tf.data.label_names import Side, without_other_kinds
+from crn_tf.data.pairing import Pair, Pairing, pair, spread
+from crn_tf.data.picture_files import files_inside, foreign, named_well, pictures, pictures_inside
+from crn_tf.data.trees import EXPECTED_FORMS, Kind, Tree, find_tree
+from crn_tf.errors import UsageError, UserError
 from crn_tf.tensors import Layout, Pixels
 
-Kind = Literal["cityscapes", "release", "folder", "toy"]
-EXPECTED_FORMS = """\
-  cityscapes  leftImg8bit/SPLIT/CITY/*_leftImg8bit.png and gtFine/SPLIT/CITY/*_gtFine_labelIds.png
-  release     RGB256Full/*.png and Label256Full/*.png (or 512, 1024)
-  folder      photos/SPLIT/*, labels/SPLIT/*.png and classes.json"""
+__all__ = [
+    "EXPECTED_FORMS",
+    "DataSet",
+    "EvenSample",
+    "FileDataSet",
+    "Kind",
+    "Pair",
+    "ToyDataSet",
+    "find_kind",
+    "layout_files",
+    "loose_layouts",
+    "open_data_set",
+    "splits",
+]
 
 
 class DataSet(Protocol):
@@ -57,80 +65,6 @@ class DataSet(Protocol):
 
     def warning(self) -> str | None:
         """One line about odd things found in what was read so far, or None."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A layout file and its photograph; None where only layouts are there."""
-
-    name: str
-    layout: Path
-    photo: Path | None
-
-
-class FileDataSet:
-    """A data set of files. Reading checks each pair; `check_sizes` checks all of them from their headers."""
-
-    def __init__(self, pairs: Sequence[Pair], classes: ClassTable) -> None:
-        """Take over pairs of files that write classes as the table says."""
-        self.pairs, self.classes = pairs, classes
-        self._reader = LayoutReader(classes)
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def name(self, index: int) -> str:
-        return self.pairs[index].name
-
-    def load(self, index: int, size: Size, fit: Fit) -> tuple[Pixels, Layout]:
-        pair = self.pairs[index]
-        if pair.photo is None:
-            raise UserError(_incomplete(pair.layout, "layout", "photograph", 1))
-        return read_photo(pair.photo, size, fit), self.load_layout(index, size, fit)
-
-    def load_layout(self, index: int, size: Size, fit: Fit) -> Layout:
-        return self._reader.read(self.pairs[index].layout, size, fit)
-
-    def layout_size(self, index: int) -> Size:
-        return image_size(self.pairs[index].layout)
-
-    def warning(self) -> str | None:
-        return self._reader.warning()
-
-    def check_sizes(self, skip_unreadable: bool = False) -> None:
-        """Compare each photograph's size with its layout's, from the headers. Layouts alone have nothing to agree with.
-
-        Args:
-            skip_unreadable: Leave out pairs of which one cannot be read.
-
-        Raises:
-            UserError: The two sizes of a pair differ, or one of its files cannot be read.
-        """
-        for pair in tqdm(self.pairs, desc="checking sizes", unit="pair", leave=False, delay=2, disable=None):
-            if pair.photo is None:
-                continue
-            try:
-                photo, layout = image_size(pair.photo), image_size(pair.layout)
-            except UserError:
-                if skip_unreadable:
-                    continue
-                raise
-            if photo != layout:
-                raise UserError(
-                    f"{pair.photo} is {photo[0]}x{photo[1]} but its layout {pair.layout} is "
-                    f"{layout[0]}x{layout[1]} (height x width); expected the same size"
-                )
-
-    def fingerprint(self) -> str:
-        """Changes when the files do: names a cache of decoded pairs."""
-        digest = hashlib.sha256(repr(self.classes).encode())
-        for pair in self.pairs:
-            for path in filter(None, (pair.photo, pair.layout)):
-                digest.update(os.path.realpath(path).encode())
-                with suppress(OSError):  # it is not there: reading it will say so
-                    status = path.stat()
-                    digest.update(f":{status.st_size}:{status.st_mtime_ns}\n".encode())
-        return digest.hexdigest()[:16]
 
 
 class ToyDataSet:
@@ -196,7 +130,13 @@ class EvenSample:
 
 
 def open_data_set(
-    root: Path | None, kind: Kind | None, split: str, height: int, need_photos: bool = True
+    root: Path | None,
+    kind: Kind | None,
+    split: str,
+    height: int,
+    need_photos: bool = True,
+    max_incomplete: float = 0.0,
+    validation_share: float = 0.0,
 ) -> FileDataSet | ToyDataSet:
     """Open one split of a data set.
 
@@ -206,10 +146,12 @@ def open_data_set(
         split: "train", "val" or another of its splits.
         height: Height it will be read at; chooses between the release's folders.
         need_photos: False accepts layouts without photographs.
+        max_incomplete: The share of photographs and layouts that may have no partner, and are left out.
+        validation_share: The share of the training pairs that become the split "val" where there is none.
 
     Raises:
         UsageError: A folder was given for the toy data set, or none for another kind.
-        UserError: The folder is missing or empty, has no such split, or pairs are incomplete.
+        UserError: The folder is missing or empty, has no such split, or more pairs are incomplete.
     """
     if kind == "toy":
         if root is not None:
@@ -218,44 +160,100 @@ def open_data_set(
             raise UserError(f"the toy data set has the splits train and val, not {split!r}")
         return ToyDataSet(split)
     root = _folder(root, kind)
-    _named_well([root])
+    named_well([root])
     if not root.is_dir():
         raise UserError(f"no folder {root}")
-    kind = kind or find_kind(root)
-    found = splits(root, kind)
-    if not found:
+    tree = find_tree(root, kind, height)
+    if tree is None or not tree.parts:
+        kind = kind or find_kind(root)
         raise UserError(f"{root} is no data set of the kind {kind}; expected one of\n{EXPECTED_FORMS}")
-    if split not in found:
-        raise UserError(f"{root} has no split {split!r}; it has {', '.join(found)}")
-    pairs = _FINDERS[kind](root, split, height, need_photos)
-    if not pairs:
-        raise UserError(f"no layouts in the split {split!r} of {root}")
-    return FileDataSet(pairs, read_class_table(root / "classes.json") if kind == "folder" else CITYSCAPES)
+    splits_off = validation_share > 0 and "val" not in tree.parts
+    found = "train" if split == "val" and splits_off else split
+    if found not in tree.parts:
+        raise UserError(f"{root} has no split {split!r}; it has {', '.join(sorted(tree.parts))}")
+    pairing = _pair(tree, found, need_photos, max_incomplete)
+    if not pairing.pairs:
+        raise _no_layouts(tree, found, root)
+    classes = _classes(tree, root)
+    if not splits_off or found != "train" or len(pairing.pairs) < 2:
+        return FileDataSet(pairing.pairs, classes, pairing.left_out, pairing.notes)
+    validation = spread(len(pairing.pairs), validation_share)
+    pairs = [taken for index, taken in enumerate(pairing.pairs) if (index in validation) == (split == "val")]
+    if split == "val":  # what there is to say is said of the training pairs
+        return FileDataSet(pairs, classes)
+    return FileDataSet(pairs, classes, pairing.left_out, pairing.notes)
+
+
+def _pair(tree: Tree, split: str, need_photos: bool, max_incomplete: float) -> Pairing:
+    """Match layouts and photographs of one split.
+
+    Raises:
+        UserError: More of them have no partner, or there are no photographs at all.
+    """
+    part, shape = tree.parts[split], tree.shape
+    if need_photos and shape.kind == "release" and not part.photos.is_dir():
+        raise UserError(f"no folder {part.photos}; the layouts of {tree.root} have no photographs to train with")
+    layouts = Side(part.layouts, pictures_inside(part.layouts), shape.layout_endings)
+    photos = Side(part.photos, pictures_inside(part.photos), shape.photo_endings)
+    if not layouts.files:
+        return Pairing([])
+    return pair(layouts, photos, need_photos, max_incomplete, part.chosen)
+
+
+def _no_layouts(tree: Tree, split: str, root: Path) -> UserError:
+    """What to say of a split without layouts: what was looked for, and what is there instead."""
+    part, shape = tree.parts[split], tree.shape
+    endings = f"; looked in {part.layouts}"
+    if shape.layout_endings:
+        endings += f" for names that end in {', '.join(f'{ending}.png' for ending in shape.layout_endings)}"
+    lines = [f"no layouts in the split {split!r} of {root}{endings}", foreign(files_inside(part.layouts)), shape.advice]
+    return UserError(". ".join(filter(None, lines)))
+
+
+def _classes(tree: Tree, root: Path) -> ClassTable:
+    """The classes of a data set: its own `classes.json`, or what its publisher says.
+
+    Raises:
+        UserError: The file is missing or wrong.
+    """
+    name, own = tree.shape.classes, tree.root / "classes.json"
+    if not own.exists() and (root / "classes.json").exists():
+        own = root / "classes.json"
+    if not name or (name != "cityscapes" and own.exists()):
+        return read_class_table(own)
+    try:
+        published = importlib.import_module("crn_tf.data.published_tables").PUBLISHED
+    except ModuleNotFoundError:
+        published = {"cityscapes": CITYSCAPES}
+    table = published.get(name)
+    if not isinstance(table, ClassTable):
+        raise UserError(
+            f"the classes of {tree.shape.kind} are not known here: no {own} with their names, ids and palette"
+        )
+    return table
 
 
 def find_kind(root: Path) -> Kind:
     """Tell from a folder's shape which kind of data set it is.
 
     Raises:
-        UserError: The folder is missing or of no known shape.
+        UserError: The folder is missing or of no known shape, or there are several data sets in it.
     """
     if not root.is_dir():
         raise UserError(f"no folder {root}")
-    if (root / "gtFine").is_dir():
-        return "cityscapes"
-    if any(root.glob("Label*Full")):
-        return "release"
-    if (root / "labels").is_dir():
-        return "folder"
-    raise UserError(f"{root} is no known kind of data set; expected one of\n{EXPECTED_FORMS}")
+    tree = find_tree(root, None)
+    if tree is None:
+        raise UserError(f"{root} is no known kind of data set; expected one of\n{EXPECTED_FORMS}")
+    return tree.shape.kind
 
 
-def splits(root: Path | None, kind: Kind) -> list[str]:
-    """The splits a data set has, by name.
+def splits(root: Path | None, kind: Kind, validation_share: float = 0.0) -> list[str]:
+    """The splits a data set has, by name: "train", "val" and "test" whatever their folders are called.
 
     Args:
         root: Its folder; None for the toy data set.
         kind: How its files lie.
+        validation_share: The share of the training pairs that become the split "val" where there is none.
 
     Raises:
         UsageError: The folder is None for another kind.
@@ -263,12 +261,11 @@ def splits(root: Path | None, kind: Kind) -> list[str]:
     """
     if kind == "toy":
         return list(ToyDataSet.SIZES)
-    root = _folder(root, kind)
-    if kind == "release":
-        numbers = {path.stem for folder in root.glob("Label*Full") for path in _pictures(folder)}
-        return sorted({_release_split(number) for number in numbers if number.isdigit()})
-    folder = root / ("gtFine" if kind == "cityscapes" else "labels")
-    return [path.name for path in _named_well(folder.glob("*")) if path.is_dir()]
+    tree = find_tree(_folder(root, kind), kind)
+    found = set(tree.parts) if tree else set[str]()
+    if validation_share > 0 and "train" in found:
+        found.add("val")
+    return sorted(found)
 
 
 def _folder(root: Path | None, kind: Kind | None) -> Path:
@@ -285,18 +282,26 @@ def _folder(root: Path | None, kind: Kind | None) -> Path:
 def layout_files(paths: Iterable[Path]) -> list[Path]:
     """Layout files named one by one or by their folders, in order.
 
+    Of Cityscapes' files in a folder, `_instanceIds` and `_color` are none where there are `_labelIds`.
+
     Raises:
-        UserError: A path is missing, a folder has no pictures in it, or a name cannot be shown in one line.
+        UserError: A path is missing, a folder has no pictures in it, a name cannot be shown in one line, or a file has
+            a format that is not read.
     """
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = _pictures(path)
+            found = without_other_kinds(pictures(path))
             if not found:
-                raise UserError(f"no pictures in the folder {path}; expected PNG layouts")
+                unread = foreign(sorted(path.glob("*")))
+                raise UserError(
+                    f"no pictures in the folder {path}; expected PNG layouts{f'. {unread}' if unread else ''}"
+                )
             files += found
         elif path.is_file():
-            files += _named_well([path])
+            if unread := foreign([path]):
+                raise UserError(unread)
+            files += named_well([path])
         else:
             raise UserError(f"no layout {path}")
     return files
@@ -305,103 +310,22 @@ def layout_files(paths: Iterable[Path]) -> list[Path]:
 def loose_layouts(files: Sequence[Path], classes: ClassTable) -> FileDataSet:
     """A data set of layout files without photographs, named after the files.
 
-    Files of the same name get their folder's name before it.
+    Files of the same name get the suffix behind it (`a_bmp`) if they lie in the same folder, else their folder's name
+    before it.
 
     Raises:
         UserError: Two files are named alike even so.
     """
     stems = [path.stem for path in files]
-    names = [f.stem if stems.count(f.stem) == 1 else f"{f.parent.name}_{f.stem}" for f in files]
+    names = [path.stem if stems.count(path.stem) == 1 else _told_apart(path, files) for path in files]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"several layouts would be written as {twice}; give them in separate runs")
     return FileDataSet([Pair(n, f, None) for n, f in zip(names, files, strict=True)], classes)
 
 
-def _find_cityscapes(root: Path, split: str, height: int, need_photos: bool) -> list[Pair]:
-    """The official tree; labelIds where there are any, else the colour layouts."""
-    folder = root / "gtFine" / split
-    layouts = _named_well(folder.glob("*/*_gtFine_labelIds.png")) or _named_well(folder.glob("*/*_gtFine_color.png"))
-    photos = _named_well((root / "leftImg8bit" / split).glob("*/*_leftImg8bit.png"))
-
-    def city_and_name(path: Path) -> str:
-        return f"{path.parent.name}/{path.name.partition('_gtFine_')[0].removesuffix('_leftImg8bit.png')}"
-
-    return _pair(layouts, photos, city_and_name, need_photos)
-
-
-def _find_release(root: Path, split: str, height: int, need_photos: bool) -> list[Pair]:
-    """The release's flat folders: the smallest that is tall enough; 100001 and up are the validation split."""
-    heights = sorted(int(p.name[5:-4]) for p in root.glob("Label*Full") if p.name[5:-4].isdigit())
-    if not heights:
-        raise UserError(f"no Label256Full, Label512Full or Label1024Full in {root}")
-    chosen = next((h for h in heights if h >= height), heights[-1])
-    photos = root / f"RGB{chosen}Full"
-    if need_photos and not photos.is_dir():
-        raise UserError(f"no folder {photos}; the layouts of {root} have no photographs to train with")
-
-    def in_split(path: Path) -> bool:
-        return path.stem.isdigit() and _release_split(path.stem) == split
-
-    layouts = [path for path in _pictures(root / f"Label{chosen}Full") if in_split(path)]
-    return _pair(layouts, [path for path in _pictures(photos) if in_split(path)], lambda p: p.stem, need_photos)
-
-
-def _release_split(number: str) -> str:
-    return "val" if int(number) > 100_000 else "train"
-
-
-def _find_folder(root: Path, split: str, height: int, need_photos: bool) -> list[Pair]:
-    """One's own data: photos/SPLIT/NAME.* and labels/SPLIT/NAME.png."""
-    layouts, photos = _pictures(root / "labels" / split), _pictures(root / "photos" / split)
-    return _pair(layouts, photos, lambda path: path.stem, need_photos)
-
-
-_FINDERS = {"cityscapes": _find_cityscapes, "release": _find_release, "folder": _find_folder}
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return _named_well(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
-
-
-def _named_well(paths: Iterable[Path]) -> list[Path]:
-    """The files in order.
-
-    Raises:
-        UserError: A name cannot be shown in one line, or written to a log: results could not be named after it.
-    """
-    found = sorted(paths)
-    for path in found:
-        if unprintable(str(path)):
-            raise UserError(f"the name of {str(path)!r} has a line break or bytes that are not UTF-8: rename the file")
-    return found
-
-
-def _pair(layouts: list[Path], photos: list[Path], key: Callable[[Path], str], need_photos: bool) -> list[Pair]:
-    """Match layouts and photographs by `key`.
-
-    Raises:
-        UserError: A photograph or a layout has no counterpart, or two files have the same key.
-    """
-    by_key = {key(path): path for path in photos}
-    layout_of = {key(path): path for path in layouts}
-    for files, index in ((layouts, layout_of), (photos, by_key)):
-        if len(index) < len(files):
-            twice = next(path for path in files if index[key(path)] != path)
-            raise UserError(f"{twice} and {index[key(twice)]} have the same name; expected one file for each")
-    if need_photos:
-        without_photo = sorted(layout_of.keys() - by_key.keys())
-        without_layout = sorted(by_key.keys() - layout_of.keys())
-        if without_photo:
-            raise UserError(_incomplete(layout_of[without_photo[0]], "layout", "photograph", len(without_photo)))
-        if without_layout:
-            raise UserError(_incomplete(by_key[without_layout[0]], "photograph", "layout", len(without_layout)))
-    names = [k.rpartition("/")[2] for k in layout_of]
-    if len(set(names)) < len(names):  # two cities have a file of the same name
-        names = [k.replace("/", "_") for k in layout_of]
-    return [Pair(name, path, by_key.get(k)) for name, (k, path) in zip(names, layout_of.items(), strict=True)]
-
-
-def _incomplete(path: Path, has: str, lacks: str, count: int) -> str:
-    others = f" (and {count - 1} more like it)" if count > 1 else ""
-    return f"the {has} {path}{others} has no {lacks}; expected a {lacks} of the same name: add it or remove the {has}"
+def _told_apart(path: Path, files: Sequence[Path]) -> str:
+    alike = [other for other in files if other.stem == path.stem]
+    beside = [other for other in alike if other.parent == path.parent]
+    name = f"{path.stem}_{path.suffix[1:].lower()}" if len(beside) > 1 else path.stem
+    return name if len(beside) == len(alike) or not path.parent.name else f"{path.parent.name}_{name}"

@@ -20,7 +20,11 @@ from crn_tf.errors import UserError
 from crn_tf.files import open_regular, written_aside
 from crn_tf.tensors import Pixels
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+# Endings of the formats below, as files have them; upper case is the same.
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
 Fit = Literal["resize", "crop"]
 ImageFormat = Literal["png", "jpg"]  # of pictures we write
 Size = tuple[int, int]  # height, width in pixels
@@ -28,7 +32,7 @@ MAX_PIXELS = 1 << 26  # 8192x8192: decoded, some 300 MB
 _JPEG_PIXELS_PER_BYTE = 512  # at most: a block of 8x8 takes one bit or more
 
 # Pillow knows more formats, some of which start other programs (PostScript).
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 JPEGS = ("JPEG", "MPO")  # MPO: with a preview behind it, as cameras write
 
 # Drawing tools keep their whole document in a PNG's text, which is read over: Pillow would refuse it beyond 1 MB.
@@ -45,9 +49,28 @@ def read_image(path: Path) -> Image.Image:
     """
     with _opened(path) as (file, image):
         turn = None if image.format == "TIFF" else _turn(image)  # Pillow turns a TIFF while it decodes it
+        levels = _levels(image)
         _decode(file, image)
         image.info["turn"] = turn
+        return _as_stored(image, levels)
+
+
+def _levels(image: ImageFile.ImageFile) -> int | None:
+    """The highest value of a PGM or PPM that Pillow stretches to 255 or 65535 while it decodes it."""
+    arguments = image.tile[0][3] if image.format == "PPM" and image.tile else None
+    highest = arguments[-1] if isinstance(arguments, tuple) else None
+    return highest if isinstance(highest, int) and 0 < highest not in (255, 65535) else None
+
+
+def _as_stored(image: Image.Image, levels: int | None) -> Image.Image:
+    """A decoded picture with the values of its file: class ids must not be stretched."""
+    if levels is None:
         return image
+    highest = 65535 if image.mode == "I" else 255
+    values = np.rint(np.asarray(image) * (levels / highest)).astype(np.int32 if image.mode == "I" else np.uint8)
+    stored = Image.fromarray(values)
+    stored.format, stored.info = image.format, image.info
+    return stored
 
 
 def _decode(file: BinaryIO, image: ImageFile.ImageFile) -> None:
@@ -130,7 +153,7 @@ def _in_one_line(path: Path) -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture, or its header is damaged; expected PNG, JPEG, WebP, BMP or TIFF"
+        return "not a picture, or its header is damaged; expected PNG, JPEG, WebP, BMP, TIFF, GIF or PPM"
     if isinstance(error, Image.DecompressionBombError):  # far larger than ours: not even opened
         return f"its header says it has more than {MAX_PIXELS:,} pixels; reduce it, or replace it if that is wrong"
     if isinstance(error, MemoryError):
