@@ -146,7 +146,7 @@ def _transparent_ids(image: Image.Image, path: Path) -> tuple[int, ...]:
     key = image.info.get("transparency")
     if key is None:
         return ()
-    if isinstance(key, int):
+    if isinstance(key, int) and 0 <= key < (256 if image.mode == "P" else 65536):
         return (key,)
     if isinstance(key, bytes) and len(key) <= 256:
         return tuple(i for i, opacity in enumerate(key) if opacity < _OPAQUE)

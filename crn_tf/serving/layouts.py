@@ -304,7 +304,7 @@ def _orientation(exif: tf.Tensor) -> tf.Tensor:
 
     start = tf.minimum(number(content[4:8], 4), size)
     count = number(content[start : start + 2], 2)
-    count = tf.maximum(tf.minimum(count, (size - start - 2) // 12), 0)
+    count = tf.where(start + 2 + 12 * count <= size, count, 0)  # what is cut off says nothing
     entries = tf.reshape(content[start + 2 : start + 2 + 12 * count], [-1, 12])
     kinds = number(entries[:, 2:4], 2)
     values = tf.where(kinds == _SHORT, number(entries[:, 8:10], 2), number(entries[:, 8:12], 4))
