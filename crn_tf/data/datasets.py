@@ -1,17 +1,18 @@
 """Data sets: opening one split of a data set, and reading a pair at a given size."""
 
-import importlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from crn_tf.data import scenes
-from crn_tf.data.class_tables import CITYSCAPES, ClassTable, read_class_table
+from crn_tf.data.class_tables import ClassTable, find_class_file, read_class_table
+from crn_tf.data.conventions import Convention, LabelForm, decide
 from crn_tf.data.file_pairs import FileDataSet
 from crn_tf.data.images import Fit, Size
 from crn_tf.data.label_names import Side, without_other_kinds
 from crn_tf.data.pairing import Pair, Pairing, pair, spread
 from crn_tf.data.picture_files import files_inside, foreign, named_well, pictures, pictures_inside
+from crn_tf.data.published_tables import PUBLISHED
 from crn_tf.data.trees import EXPECTED_FORMS, Kind, Tree, find_tree
 from crn_tf.errors import UsageError, UserError
 from crn_tf.tensors import Layout, Pixels
@@ -137,6 +138,7 @@ def open_data_set(
     need_photos: bool = True,
     max_incomplete: float = 0.0,
     validation_share: float = 0.0,
+    labels: LabelForm | Convention | None = None,
 ) -> FileDataSet | ToyDataSet:
     """Open one split of a data set.
 
@@ -148,10 +150,12 @@ def open_data_set(
         need_photos: False accepts layouts without photographs.
         max_incomplete: The share of photographs and layouts that may have no partner, and are left out.
         validation_share: The share of the training pairs that become the split "val" where there is none.
+        labels: What the label files hold, or the convention of another split; None finds out.
 
     Raises:
         UsageError: A folder was given for the toy data set, or none for another kind.
-        UserError: The folder is missing or empty, has no such split, or more pairs are incomplete.
+        UserError: The folder is missing or empty, has no such split, more pairs are incomplete, or the label files can
+            be read in two ways.
     """
     if kind == "toy":
         if root is not None:
@@ -174,14 +178,16 @@ def open_data_set(
     pairing = _pair(tree, found, need_photos, max_incomplete)
     if not pairing.pairs:
         raise _no_layouts(tree, found, root)
-    classes = _classes(tree, root)
+    convention = labels
+    if not isinstance(convention, Convention):
+        convention = decide([one.layout for one in pairing.pairs], _classes(tree, root), labels)
     if not splits_off or found != "train" or len(pairing.pairs) < 2:
-        return FileDataSet(pairing.pairs, classes, pairing.left_out, pairing.notes)
+        return FileDataSet(pairing.pairs, convention, pairing.left_out, pairing.notes)
     validation = spread(len(pairing.pairs), validation_share)
     pairs = [taken for index, taken in enumerate(pairing.pairs) if (index in validation) == (split == "val")]
     if split == "val":  # what there is to say is said of the training pairs
-        return FileDataSet(pairs, classes)
-    return FileDataSet(pairs, classes, pairing.left_out, pairing.notes)
+        return FileDataSet(pairs, convention)
+    return FileDataSet(pairs, convention, pairing.left_out, pairing.notes)
 
 
 def _pair(tree: Tree, split: str, need_photos: bool, max_incomplete: float) -> Pairing:
@@ -216,21 +222,16 @@ def _classes(tree: Tree, root: Path) -> ClassTable:
     Raises:
         UserError: The file is missing or wrong.
     """
-    name, own = tree.shape.classes, tree.root / "classes.json"
-    if not own.exists() and (root / "classes.json").exists():
-        own = root / "classes.json"
-    if not name or (name != "cityscapes" and own.exists()):
-        return read_class_table(own)
-    try:
-        published = importlib.import_module("crn_tf.data.published_tables").PUBLISHED
-    except ModuleNotFoundError:
-        published = {"cityscapes": CITYSCAPES}
-    table = published.get(name)
-    if not isinstance(table, ClassTable):
+    name = tree.shape.classes
+    own = find_class_file(tree.root) or find_class_file(root)
+    if not name or (own and own.suffix == ".json" and name != "cityscapes"):
+        return read_class_table(own or tree.root / "classes.json")
+    if name not in PUBLISHED:
         raise UserError(
-            f"the classes of {tree.shape.kind} are not known here: no {own} with their names, ids and palette"
+            f"the classes of {tree.shape.kind} are not known here: no {tree.root / 'classes.json'} with their names, "
+            "ids and palette"
         )
-    return table
+    return PUBLISHED[name].table
 
 
 def find_kind(root: Path) -> Kind:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from crn_tf.data.class_tables import ClassTable
+from crn_tf.data.conventions import Convention
 from crn_tf.data.images import Fit, Size, image_size, read_photo
 from crn_tf.data.layouts import LayoutReader
 from crn_tf.data.pairing import Pair
@@ -23,23 +24,30 @@ class FileDataSet:
 
     Attributes:
         pairs: Its files.
+        convention: How the label files are read.
         classes: What they show.
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], classes: ClassTable, left_out: Sequence[str] = (), notes: Sequence[str] = ()
+        self,
+        pairs: Sequence[Pair],
+        convention: Convention | ClassTable,
+        left_out: Sequence[str] = (),
+        notes: Sequence[str] = (),
     ) -> None:
-        """Take over pairs of files that write classes as the table says.
+        """Take over pairs of files that write classes by a convention.
 
         Args:
             pairs: The files.
-            classes: What they show.
+            convention: How the label files are read; with a class table alone, each by what it tells itself.
             left_out: What was found beside them that has no partner.
             notes: What there is to say about how they were found.
         """
-        self.pairs, self.classes = pairs, classes
+        self.pairs = pairs
+        self.convention = convention if isinstance(convention, Convention) else Convention(None, convention, "")
+        self.classes = self.convention.classes
         self._alone, self._notes = tuple(left_out), tuple(notes)
-        self._reader = LayoutReader(classes)
+        self._reader = LayoutReader(convention)
         self._refused: dict[int, str] = {}  # why `check_sizes` left out a pair
         self._size_note: str | None = None
 
@@ -75,6 +83,10 @@ class FileDataSet:
 
     def warning(self) -> str | None:
         return self._reader.warning()
+
+    def unknown_share(self) -> float:
+        """Of the pixels of layouts read so far, the share that is in no table (see `LayoutReader`)."""
+        return self._reader.unknown_share()
 
     def check_sizes(self, skip_unreadable: bool = False, max_incomplete: float = 0.0) -> None:
         """Compare the shapes of photographs and layouts, from the headers. Layouts alone have nothing to agree with.
@@ -128,7 +140,7 @@ class FileDataSet:
 
     def fingerprint(self) -> str:
         """Changes when the files do: names a cache of decoded pairs."""
-        digest = hashlib.sha256(repr(self.classes).encode())
+        digest = hashlib.sha256(repr((self.classes, self.convention.form)).encode())
         for pair in self.pairs:
             for path in filter(None, (pair.photo, pair.layout)):
                 digest.update(os.path.realpath(path).encode())
