@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from crn_tf.data.class_tables import CITYSCAPES, ClassTable
-from crn_tf.data.conventions import VOC_COLORS, decide
+from crn_tf.data.conventions import decide
+from crn_tf.data.label_looks import VOC_COLORS
 from crn_tf.data.layouts import LayoutReader, colorize
 from crn_tf.errors import UsageError, UserError
 from tests.test_layouts import BLACK, BLUE, GREEN, PINK, RED, RGB, save, save_palette

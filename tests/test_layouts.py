@@ -14,8 +14,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageFilter
 
 from crn_tf.data.class_tables import CITYSCAPES, ClassTable, read_class_table
-from crn_tf.data.conventions import VOC_COLORS, Convention
+from crn_tf.data.conventions import Convention
 from crn_tf.data.images import resize
+from crn_tf.data.label_looks import VOC_COLORS
 from crn_tf.data.layouts import LayoutReader, colorize
 from crn_tf.errors import UserError
 from tests.test_serving_layouts import chunk, raw_png

@@ -10,8 +10,8 @@ import tensorflow as tf
 from PIL import Image
 
 from crn_tf.data.class_tables import CITYSCAPES, ClassTable
-from crn_tf.data.conventions import VOC_COLORS
 from crn_tf.data.images import resize
+from crn_tf.data.label_looks import VOC_COLORS
 from crn_tf.data.layouts import LayoutReader
 from crn_tf.serving.layouts import MAX_PIXELS, PngLayoutDecoder, resize_nearest
 

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from crn_tf.data.class_tables import CITYSCAPES, ClassTable, Color, packed
-from crn_tf.data.label_files import LabelPixels, Mask, read_label
+from crn_tf.data.class_tables import CITYSCAPES, ClassTable, Color
+from crn_tf.data.label_looks import Look, look_at
 from crn_tf.data.near_colors import NO_CLASS, near_table, nearest
 from crn_tf.errors import UsageError, UserError
 
@@ -25,7 +24,6 @@ LabelForm = Literal["ids", "colours", "trainids", "labelids"]
 """What `--labels` takes: ids of the class table, its colours, 0 .. n-1 in the order of the names and 255 for void, or
 Cityscapes' own ids."""
 
-Numbers = Literal["grey", "palette indices", "grey in RGB", "red channel", "green channel", "blue channel"]
 SAMPLE = 50  # files looked at, at most
 _FEW = 5  # files from which on it is worth saying what was never seen
 _MOST = 0.95  # share of the pixels that one class may have without a word
@@ -48,29 +46,6 @@ class Convention:
     classes: ClassTable
     evidence: str
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What one label file holds.
-
-    Attributes:
-        path: The file.
-        numbers: How it stores numbers; None if it cannot be read as numbers.
-        ids: How many pixels have each number.
-        colors: How many pixels have each class of the table by their colour, 255 for none; None for a grey file.
-        unknown: Colours in no table, the most frequent ones, and how many pixels have each.
-        holds_ids: Whether the file would rather be read as ids; None if it does not say.
-        code: Another form that its colours have, as a person would name it.
-    """
-
-    path: Path
-    numbers: Numbers | None
-    ids: Counter[int]
-    colors: Counter[int] | None
-    unknown: Counter[Color]
-    holds_ids: bool | None
-    code: str | None = None
 
 
 def decide(files: Sequence[Path], classes: ClassTable, asked: LabelForm | None = None) -> Convention:
@@ -99,68 +74,7 @@ def decide(files: Sequence[Path], classes: ClassTable, asked: LabelForm | None =
     return _ids(looks, classes, form if asked else None)
 
 
-def is_standard_palette(palette: NDArray[np.uint8], used: NDArray[np.bool_]) -> bool:
-    """Whether the colours [256, 3] of the indices that are used [256] are those that labelling tools always write.
-
-    It is Pascal VOC's colour map. Two or three colours of it alone prove nothing if they are all that is used.
-    """
-    equal = (palette == VOC_COLORS).all(-1)
-    indices = np.flatnonzero(used[:255])
-    largest = int(indices[-1]) if len(indices) else 0
-    return bool(equal[:22].all() or (largest >= 2 and equal[: largest + 1].all()))
-
-
-def _voc_colors() -> NDArray[np.uint8]:
-    """Pascal VOC's colour map: the lowest bits of an index go to the highest bits of red, green and blue in turn."""
-    index = np.arange(256)
-    channels = [sum((index >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(8)) for channel in range(3)]
-    return np.stack(channels, -1).astype(np.uint8)
-
-
-VOC_COLORS = _voc_colors()
-
-
-def palette_holds_ids(label: LabelPixels, counts: NDArray[Any], classes: ClassTable) -> bool:
-    """Whether a palette file's indices are class ids, rather than its colours the classes'.
-
-    Args:
-        label: The file, which has a palette.
-        counts: How many pixels have each index, [256].
-        classes: Of the data set.
-    """
-    assert label.palette is not None
-    used = counts > 0
-    by_color = classes.class_of_color[packed(label.palette)]
-    by_color[list(label.clear_ids)] = classes.void
-    if is_standard_palette(label.palette, used) and (classes.class_of_id[:256][used] >= 0).all():
-        return True
-    known, unknown = counts[by_color < classes.void].sum(), counts[by_color == NO_CLASS].sum()
-    return bool(known <= unknown)
-
-
-def holds_ids(numbers: NDArray[Any], channel: str, clear: Mask | None, classes: ClassTable) -> bool:
-    """Whether colours that are numbers in disguise are class ids, rather than colours of the table.
-
-    Args:
-        numbers: As `LabelPixels.as_numbers` found them, uint8 [H, W].
-        channel: Where it found them.
-        clear: Pixels that do not count; None for none.
-        classes: Of the data set.
-    """
-    counts = np.bincount(numbers.reshape(-1) if clear is None else numbers[~clear], minlength=256)
-    unit = {"grey": 0x010101, "red": 0x010000, "green": 0x000100, "blue": 1}[channel]
-    by_color = classes.class_of_color[np.arange(256) * unit]
-    known, unknown = counts[by_color < classes.void].sum(), counts[by_color == NO_CLASS].sum()
-    if known > unknown or not unknown:
-        return False
-    by_id = classes.class_of_id[:256][counts > 0]
-    return bool((by_id >= 0).all() and (by_id < classes.void).any())
-
-
-# --- looking
-
-
-def _look_at(files: Sequence[Path], classes: ClassTable) -> list[_Look]:
+def _look_at(files: Sequence[Path], classes: ClassTable) -> list[Look]:
     """Look at a sample of the files; those that cannot be read are left to whoever reads them all.
 
     Raises:
@@ -169,102 +83,21 @@ def _look_at(files: Sequence[Path], classes: ClassTable) -> list[_Look]:
     places = np.unique(np.linspace(0, len(files) - 1, min(SAMPLE, len(files))).round().astype(int))
     near = near_table(classes)
 
-    def look(place: int) -> _Look | UserError:
+    def look(place: int) -> Look | UserError:
         try:
-            return _look(files[place], classes, near)
+            return look_at(files[place], classes, near)
         except UserError as error:
             return error
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         found = list(pool.map(look, places))
-    looks = [one for one in found if isinstance(one, _Look)]
+    looks = [one for one in found if isinstance(one, Look)]
     if not looks:
         raise next((one for one in found if isinstance(one, UserError)), UserError("there are no label files"))
     return looks
 
 
-def _look(path: Path, classes: ClassTable, near: NDArray[np.uint8]) -> _Look:
-    label = read_label(path)
-    none: Counter[Color] = Counter()
-    if label.ids is not None and label.palette is None:
-        if label.lossy:
-            raise UserError(f"{path} is a {label.lossy}, which blurs class ids and colours; expected a PNG layout")
-        return _Look(path, "grey", _counted(label.ids, label), None, none, True)
-    if label.ids is not None and label.palette is not None:
-        counts = np.bincount(label.ids.reshape(-1), minlength=256)
-        rgb = np.repeat(label.palette, counts, axis=0)
-        by_color, unknown = _by_color(rgb, classes, near)
-        holds = palette_holds_ids(label, counts, classes)
-        return _Look(path, "palette indices", _counted(label.ids, label), by_color, unknown, holds)
-    assert label.colors is not None
-    painted = label.colors.reshape(-1, 3) if label.clear is None else label.colors[~label.clear]
-    by_color, unknown = _by_color(painted, classes, near)
-    found = None if label.lossy else label.as_numbers()
-    if found is None:
-        return _Look(path, None, Counter(), by_color, unknown, False, _code(painted, by_color))
-    numbers, channel = found
-    holds_: bool | None = holds_ids(numbers, channel, label.clear, classes)
-    if not holds_ and not numbers[slice(None) if label.clear is None else ~label.clear].any():
-        holds_ = None  # black, or clear
-    stored: Numbers = "grey in RGB"
-    if channel != "grey":
-        stored = _ONLY[channel]
-    return _Look(path, stored, _counted(numbers, label), by_color, unknown, holds_)
-
-
-_ONLY: dict[str, Numbers] = {"red": "red channel", "green": "green channel", "blue": "blue channel"}
-
-
-def _counted(ids: NDArray[Any], label: LabelPixels) -> Counter[int]:
-    """How many painted pixels have each number."""
-    painted = ids if label.clear is None else ids[~label.clear]
-    values, counts = (
-        np.unique(painted, return_counts=True)
-        if painted.dtype not in (np.uint8, np.uint16)
-        else _nonzero(np.bincount(painted.reshape(-1)))
-    )
-    return Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-
-
-def _nonzero(counts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    values = np.flatnonzero(counts)
-    return values, counts[values]
-
-
-def _by_color(
-    rgb: NDArray[np.uint8], classes: ClassTable, near: NDArray[np.uint8]
-) -> tuple[Counter[int], Counter[Color]]:
-    """How many colours [n, 3] are each class', 255 for no class, and which these are."""
-    numbers = packed(rgb)
-    by_color = classes.class_of_color[numbers]
-    outside = by_color == NO_CLASS
-    by_color[outside] = near[numbers[outside]]
-    values, counts = _nonzero(np.bincount(by_color, minlength=1))
-    colors, of_each = np.unique(numbers[by_color == NO_CLASS], return_counts=True)
-    most = np.argsort(-of_each)[:20]
-    unknown = {
-        (int(c) >> 16, int(c) >> 8 & 255, int(c) & 255): int(n)
-        for c, n in zip(colors[most], of_each[most], strict=True)
-    }
-    return Counter(dict(zip(values.tolist(), counts.tolist(), strict=True))), Counter(unknown)
-
-
-def _code(rgb: NDArray[np.uint8], by_color: Counter[int]) -> str | None:
-    """Another form than the table's that colours [n, 3] may have, where they are hardly ever the table's."""
-    if not len(rgb) or by_color[NO_CLASS] < 0.9 * len(rgb):
-        return None
-    red, green, blue = rgb[:, 0], rgb[:, 1], rgb[:, 2]
-    if not (red % 10).any() and red.max() <= 140 and green.any() and len(np.unique(blue)) > 1:
-        return "class codes in red and green, instances in blue, as ADE20K's full set has them"
-    if not blue.any() and red.max() < 64 and len(np.unique(green)) > 1:
-        return "numbers in red and green, such as a class and an instance"
-    return None
-
-
-# --- deciding
-
-
-def _ids(looks: list[_Look], classes: ClassTable, asked: LabelForm | None) -> Convention:
+def _ids(looks: list[Look], classes: ClassTable, asked: LabelForm | None) -> Convention:
     """The convention of files of ids.
 
     Raises:
@@ -311,7 +144,7 @@ def _with(classes: ClassTable, form: LabelForm) -> ClassTable:
 
 
 def _cityscapes_form(
-    looks: list[_Look], ids: Counter[int], classes: ClassTable, warnings: list[str]
+    looks: list[Look], ids: Counter[int], classes: ClassTable, warnings: list[str]
 ) -> tuple[LabelForm, str]:
     """Which of Cityscapes' two sets of ids files have, and why.
 
@@ -360,7 +193,7 @@ def _cityscapes_form(
     )
 
 
-def _is_label_ids(look: _Look) -> bool:
+def _is_label_ids(look: Look) -> bool:
     return any(18 < number != 255 for number in look.ids)
 
 
@@ -378,7 +211,7 @@ def _classes_in(ids: Counter[int], classes: ClassTable) -> str:
     return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
-def _check_mask(looks: list[_Look], ids: Counter[int], classes: ClassTable) -> None:
+def _check_mask(looks: list[Look], ids: Counter[int], classes: ClassTable) -> None:
     """Refuse masks of 0 and 255, of which 255 is the object, although the class table says that it is void.
 
     Raises:
@@ -402,7 +235,7 @@ def _check_mask(looks: list[_Look], ids: Counter[int], classes: ClassTable) -> N
 
 
 def _check_names(
-    looks: list[_Look], ids: Counter[int], classes: ClassTable, form: LabelForm, warnings: list[str]
+    looks: list[Look], ids: Counter[int], classes: ClassTable, form: LabelForm, warnings: list[str]
 ) -> None:
     """Compare ids with those that have a name.
 
@@ -442,7 +275,7 @@ def _check_names(
     raise UserError(f'{text}: name them in classes.json, or list them as void there ("void": [{unnamed[0]}, ...])')
 
 
-def _colors(looks: list[_Look], classes: ClassTable) -> Convention:
+def _colors(looks: list[Look], classes: ClassTable) -> Convention:
     """The convention of files of colours.
 
     Raises:
@@ -475,7 +308,7 @@ def _described(color: Color, share: float, classes: ClassTable) -> str:
     return f"{color} {share:.1%} (nearest: {name} {closest}, {distance} levels off)"
 
 
-def _mixed(looks: list[_Look], classes: ClassTable) -> Convention:
+def _mixed(looks: list[Look], classes: ClassTable) -> Convention:
     """The convention of files some of which hold ids and some colours: each is read by what it tells itself."""
     ids, colors = ([look for look in looks if look.holds_ids is holds] for holds in (True, False))
     evidence = f"labels: ids in {len(ids)} and colours in {len(colors)} of {len(looks)} files looked at"
@@ -491,7 +324,7 @@ def _mixed(looks: list[_Look], classes: ClassTable) -> Convention:
     return Convention(None, classes, evidence, (warning,))
 
 
-def _suspicious(looks: list[_Look], by_class: Counter[int], classes: ClassTable) -> list[str]:
+def _suspicious(looks: list[Look], by_class: Counter[int], classes: ClassTable) -> list[str]:
     """What is odd about how often each class occurs: lines."""
     pixels = by_class.total() - by_class[classes.void]
     seen = {number: count for number, count in by_class.items() if 0 <= number < classes.void}
@@ -509,11 +342,11 @@ def _suspicious(looks: list[_Look], by_class: Counter[int], classes: ClassTable)
     return lines
 
 
-def _files(looks: list[_Look]) -> str:
+def _files(looks: list[Look]) -> str:
     return f"{len(looks)} of {len(looks)} files looked at" if len(looks) > 1 else "the file looked at"
 
 
-def _others(looks: list[_Look]) -> str:
+def _others(looks: list[Look]) -> str:
     return f" (and {len(looks) - 1} more)" if len(looks) > 1 else ""
 
 

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from crn_tf.data.class_tables import ClassTable, Color, packed
-from crn_tf.data.conventions import Convention, holds_ids, palette_holds_ids
+from crn_tf.data.conventions import Convention
 from crn_tf.data.images import Fit, Size, resize
 from crn_tf.data.label_files import LabelPixels, read_label
+from crn_tf.data.label_looks import holds_ids, palette_holds_ids
 from crn_tf.data.near_colors import NO_CLASS, levels_off, mend_edges, near_table, nearest
 from crn_tf.errors import UserError
 from crn_tf.tensors import Layout, Pixels

@@ -13,8 +13,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from crn_tf.data.class_tables import ClassTable
-from crn_tf.data.conventions import VOC_COLORS
 from crn_tf.data.images import Size
+from crn_tf.data.label_looks import VOC_COLORS
 from crn_tf.data.near_colors import known_colors, reaches
 
 MAX_PIXELS = 1 << 24  # of a layout, such as 4096x4096. Decoding takes 8 bytes for each
@@ -263,7 +263,7 @@ def _decode_or_blank(png: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _is_standard(colors: tf.Tensor, used: tf.Tensor) -> tf.Tensor:
-    """As `crn_tf.data.conventions.is_standard_palette`: int32 [256, 3], bool [256] -> bool []."""
+    """As `crn_tf.data.label_looks.is_standard_palette`: int32 [256, 3], bool [256] -> bool []."""
     equal = tf.reduce_all(colors == VOC_COLORS.astype(np.int32), -1)
     index = tf.range(256)
     largest = tf.reduce_max(tf.where(used & (index < 255), index, 0))
