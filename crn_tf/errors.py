@@ -1,5 +1,6 @@
 """Errors that a person can act on, and how a command turns them into one line and an exit code."""
 
+import errno
 import os
 import sys
 import unicodedata
@@ -69,3 +70,8 @@ def run_command(command: Callable[..., int | None], arguments: Sequence[str] | N
     except BrokenPipeError:  # the reader of our output (head, less) went away: nothing to report to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename:  # of standard output, which has no name
+            raise
+        print(f"error: cannot write the output: {os.strerror(errno.ENOSPC)}", file=sys.stderr)
+        os._exit(1)  # Python would try to write the rest of it

@@ -24,8 +24,12 @@ def start_tensorflow(one_at_a_time: bool = False) -> None:
             the cores are slower than one after the other, and need their memory at once.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors still come through
-    sys.stderr.flush()
-    kept = os.dup(2)
+    with suppress(AttributeError, OSError):  # there is no standard error, or nobody reads it
+        sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # it was closed: there is nothing to keep back
+        kept = os.open(os.devnull, os.O_WRONLY)
     with tempfile.TemporaryFile() as announcements:
         os.dup2(announcements.fileno(), 2)
         try:

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if call.dry_run:
             from crn_tf.training.dry_run import print_plan
 
-            print_plan(call.settings, call.folder, call.goes_on, call.strategy, cluster)
+            print_plan(call.settings, call.folder, call.strategy, cluster, call.note)
             return 0
         distribution = Distribution.start(call.strategy, cluster, call.settings.batch)
         interruptions.take_back()
@@ -122,8 +122,8 @@ def parse(arguments: Sequence[str]) -> Call:
         raise UsageError("--demo starts a run on the toy streets: leave out --resume and --data")
     goes_on, note = run.resume, None
     if run.resume_or_start and run.out:
-        goes_on = RunFolder(run.out).settings.exists()
-        note = f"going on with {run.out}" if goes_on else f"nothing was started in {run.out} yet: starting"
+        goes_on = bool(RunFolder(run.out).checkpoints())
+        note = f"going on with {run.out}" if goes_on else f"{run.out} has no checkpoint to go on from: starting"
     settings, folder = (resume if goes_on else start)(flags, arguments)
     return Call(settings, folder, run.strategy, goes_on, run.dry_run, note)
 
@@ -171,13 +171,16 @@ def resume(given: TrainFlags, arguments: Sequence[str]) -> tuple[TrainSettings, 
     if size != before.size:
         asked_before = asked_before.changed(base_grid=None)
     flags = TrainFlags.parse(arguments, instead=asked_before)
-    if flags.data.data == before.data and flags.data.dataset == "toy" != before.dataset:
+    same_data = flags.data.data == before.data or bool(
+        flags.data.data and before.data and flags.data.data.resolve() == before.data.resolve()
+    )
+    if same_data and flags.data.dataset == "toy" != before.dataset:
         raise UsageError(f"--dataset toy: {folder.path} was started on {before.data}, which cannot be changed")
-    if flags.data.data != before.data and flags.data.dataset == before.dataset:
-        if before.dataset == "toy":
-            raise UsageError(
-                f"--data {flags.data.data}: {folder.path} was started on the toy streets, which cannot be changed"
-            )
+    if before.dataset == "toy" and flags.data.data:
+        raise UsageError(
+            f"--data {flags.data.data}: {folder.path} was started on the toy streets, which cannot be changed"
+        )
+    if not same_data and given.data.dataset is None:
         flags = flags.changed(dataset=None)  # the same pairs may lie in another way now
     settings = flags.resolved(before)
     was, now = before.kept(), settings.kept()

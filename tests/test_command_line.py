@@ -14,6 +14,7 @@ from PIL import Image
 from crn_tf import __version__, build_generator
 from crn_tf.command_line import how_to_call
 from crn_tf.errors import run_command
+from crn_tf.training.cluster import tf_config
 from tests.conftest import ROOT
 from tests.test_release import SMALL, release_values, write_checkpoint
 
@@ -166,7 +167,7 @@ def files(folder: Path) -> dict[Path, bytes]:
 def test_one_command_starts_and_goes_on(call, folder_data, tmp_path):
     command = ("train.py", "--data", folder_data, *TINY, "--images", 1, "--resume-or-start")
     code, output, errors = call(*command)
-    assert code == 0 and "nothing was started in run yet: starting" in output, errors
+    assert code == 0 and "run has no checkpoint to go on from: starting" in output, errors
     assert "steps 0 to 2 in run" in output
     code, output, errors = call(*command, "--steps", 3)
     assert code == 0 and "going on with run" in output, errors
@@ -514,3 +515,53 @@ def test_damaged_exif_of_a_photograph_is_no_warning_of_a_library(folder_data, tm
     command = [sys.executable, ROOT / "train.py", "--data", folder_data, *map(str, TINY), "--images", "1"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0 and "Warning" not in result.stderr and "PIL" not in result.stderr, result.stderr
+
+
+def test_a_kind_that_was_given_is_kept_when_the_same_command_goes_on(call, folder_data, tmp_path):
+    """In a folder that could be either of two kinds, and is given by a relative path."""
+    for name in ("RGB256Full", "Label256Full"):
+        (folder_data / name).mkdir()
+        Image.new("RGB", (16, 8), (128, 64, 128)).save(folder_data / name / "00000001.png")
+    command = ("train.py", "--data", folder_data.name, "--dataset", "folder", *TINY, "--images", 1, "--resume-or-start")
+    assert call(*command)[0] == 0
+    code, output, errors = call(*command, "--steps", 3)
+    assert code == 0 and "steps 2 to 3 in run" in output, errors
+    assert '"dataset": "folder"' in (tmp_path / "run/settings.json").read_text()
+
+
+def test_what_has_no_checkpoint_yet_is_started_with_what_is_given_now(call, folder_data, tmp_path):
+    train_tiny(call, folder_data, "--images", 1)
+    settings = (tmp_path / "run/settings.json").read_text()
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed/settings.json").write_text(settings)
+    again = ("train.py", "--data", folder_data, *TINY[:-1], "killed", "--images", 1, "--width", 0.03)
+    code, output, errors = call(*again, "--resume-or-start")
+    assert code == 0 and "killed has no checkpoint to go on from: starting" in output, errors
+    assert '"width": 0.03' in (tmp_path / "killed/settings.json").read_text()
+
+
+def test_a_run_that_was_rebalanced_is_not_said_to_be_not(call, folder_data):
+    train_tiny(call, folder_data, "--images", 1, "--epochs", 2, "--steps", 6)
+    output = call("train.py", "--resume", "--out", "run", "--steps", 1)[1]
+    assert "run is complete at step 6" in output and "not rebalanced" not in output
+
+
+def test_a_dry_run_shares_the_batch_as_the_run_would(call, folder_data, monkeypatch):
+    addresses = [f"127.0.0.1:{port}" for port in range(1, 5)]
+    monkeypatch.setenv("TF_CONFIG", tf_config(addresses, 0))
+    command = ("train.py", "--data", folder_data, *TINY, "--dry-run", "--batch")
+    code, output, errors = call(*command, 4)
+    assert code == 0 and "; 4 workers" in output, errors
+    assert "--batch 3 cannot be shared equally by 4 devices" in the_error(call(*command, 3), 2)
+    monkeypatch.delenv("TF_CONFIG")
+    assert "needs several GPUs" in the_error(call(*command, 4, "--strategy", "mirrored"))
+
+
+def test_a_dry_run_fetches_nothing_and_sees_what_is_missing(call, folder_data, tmp_path):
+    command = ("train.py", "--data", folder_data, *TINY, "--dry-run")
+    code, output, errors = call(*command, "--vgg-weights", "imagenet")
+    assert code == 0 and "VGG19: its published file is fetched" in output, errors
+    assert not (tmp_path / "vgg_weights").exists()
+    assert "no weights nowhere" in the_error(call(*command, "--init-from", "nowhere"))
+    (tmp_path / "file").touch()
+    assert "file is a file" in the_error(call(*command[:-1], "--out", "file/run", "--dry-run"))

@@ -346,3 +346,26 @@ def assert_survivor_leaves(killed: subprocess.Popen, survivor: subprocess.Popen,
     lines = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and name in lines[0] and "--resume" in lines[0], errors
     assert "Traceback" not in errors
+
+
+def test_a_last_save_needs_nobody(monkeypatch):
+    """A worker that is gone does not end the chief while it saves, only afterwards."""
+    cluster = Cluster(("127.0.0.1:1", "127.0.0.1:2"), 0)
+    codes = []
+    monkeypatch.setattr(
+        "crn_tf.training.distribution.Watchdog",
+        lambda cluster: Watchdog(cluster, patience=0.2, interval=0.05, leave=codes.append),
+    )
+    monkeypatch.setattr(Distribution, "any", lambda self, flag: flag)
+    distribution = Distribution(cluster=cluster)
+    with distribution.watching():
+        with distribution.needing_nobody():
+            time.sleep(1)
+            assert codes == []
+        time.sleep(1)
+        assert codes == [RESTART]
+
+
+def test_flags_of_one_process_are_its_own():
+    flags = np.array([True, False])
+    assert Distribution().merged(flags).tolist() == [True, False]

@@ -320,3 +320,7 @@ def test_a_setting_of_another_type_is_named(tmp_path, name, value):
 def test_a_missing_settings_file_is_explained(tmp_path):
     with pytest.raises(UserError, match=f"no {tmp_path}/settings.json: {tmp_path} is not a run folder of train.py"):
         TrainSettings.read(tmp_path / "settings.json")
+
+
+def test_a_run_from_before_rebalancing_was_a_setting_is_read(tmp_path):
+    assert TrainSettings.read(rewritten(tmp_path / "a", remove=("rebalance_epoch", "data"))).rebalance_epoch == 0

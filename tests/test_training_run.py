@@ -146,7 +146,8 @@ def test_a_sheet_of_a_shorter_run_does_not_stand_for_the_whole_epoch(settings, t
 
 def test_workers_count_their_unreadable_pairs_together(settings, tmp_path, monkeypatch):
     run = start(settings, tmp_path / "run")
-    monkeypatch.setattr(run.distribution, "total", lambda count: count + 3)  # what others have met
+    # What others have met.
+    monkeypatch.setattr(run.distribution, "merged", lambda flags: flags | [True, True, True, False, False])
     with pytest.raises(
         UserError, match=r"^3 of 5 pairs cannot be read; more than --max-unreadable 0.05 .* saved at step"
     ):
@@ -542,3 +543,34 @@ def test_too_many_unreadable_files_stop_the_run_and_it_is_saved(settings, folder
         run.run()
     assert f"go on with: python train.py --resume --out {tmp_path / 'run'}" in str(caught.value)
     assert len(run.folder.checkpoints()) == 1
+
+
+def test_what_goes_wrong_at_the_measured_epochs_end_does_not_cost_the_rebalancing(settings, tmp_path, monkeypatch):
+    settings = dataclasses.replace(settings, epochs=3, rebalance_epoch=1)
+    run = start(settings, tmp_path / "run")
+
+    def fail(unreadable):
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(run.data.train, "check_unreadable", fail)  # at the first log, which is the epoch's last step
+    with pytest.raises(UserError, match="the disk is full; saved at step 5"):
+        run.run()
+    again = start(settings, tmp_path / "run")
+    assert again.step == 5 and (again.trainer.loss_weights.numpy() != 1).all()
+
+
+def test_training_goes_on_when_nobody_listens_any_more(settings, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("crn_tf.training.progress.tqdm.write", broken)
+    assert start(settings, tmp_path / "run").run()
+    assert (tmp_path / "run/generator.weights.h5").exists()
+
+
+def test_an_unreadable_pair_counts_once_however_many_workers_met_it(settings, folder_data, tmp_path):
+    run = start(dataclasses.replace(settings, max_unreadable=0.2), tmp_path / "run")
+    (folder_data / "photos/train/3.png").write_bytes(b"")
+    list(run.data.train.batches(0, 5))
+    assert run.data.train.are_unreadable().tolist() == [False, False, False, True, False]
+    run.data.train.check_unreadable(int(run.distribution.merged(run.data.train.are_unreadable()).sum()))

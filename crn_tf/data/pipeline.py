@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from crn_tf.data.datasets import DataSet
 from crn_tf.data.decoded_cache import DamagedCacheError
@@ -61,6 +62,13 @@ class InputPipeline:
         """Why pairs were left out: one message for each that could not be read so far."""
         with self._lock:
             return list(self._unreadable.values())
+
+    def are_unreadable(self) -> NDArray[np.bool_]:
+        """Which pairs could not be read so far: [pairs], in the data set's order."""
+        found = np.zeros(len(self.data), bool)
+        with self._lock:
+            found[list(self._unreadable)] = True
+        return found
 
     def batches(self, first_step: int, last_step: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
         """The batches of steps `first_step` to `last_step` - 1, counted from the start of training.

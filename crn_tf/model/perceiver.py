@@ -20,7 +20,7 @@ def build_perceiver(weights: str | Path, pooling: Literal["avg", "max"] = "avg")
 
     Args:
         weights: A path to the published Keras file without top (.h5) or to MatConvNet's .mat file; "imagenet"
-            to have Keras download the former into `vgg_weights/`; "random" for seeded He-normal kernels.
+            to fetch the former into `vgg_weights/`; "random" for seeded He-normal kernels.
         pooling: "avg" as in the 2017 release, or "max" as VGG19 was trained.
 
     Returns:

@@ -88,7 +88,11 @@ class RunFolder:
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, the oldest first."""
-        return sorted((self.path / "checkpoints").glob("step_????????"))
+        return sorted((self.path / "checkpoints").glob("step_" + 8 * "[0-9]"))
+
+    def newest_step(self) -> int:
+        """The step of the newest checkpoint; 0 if there is none."""
+        return int(self.checkpoints()[-1].name.removeprefix("step_")) if self.checkpoints() else 0
 
     def checkpoint(self, step: int) -> Path:
         """Where the checkpoint of a step is, or will be."""
@@ -148,7 +152,7 @@ def newest_run(runs: Path = Path("runs"), with_checkpoint: bool = True) -> RunFo
     Raises:
         UserError: There is no run, or none with a checkpoint.
     """
-    saved = {path: path.parents[1] for path in runs.glob("*/checkpoints/step_????????") if path.is_dir()}
+    saved = {path: path.parents[1] for path in runs.glob("*/checkpoints/step_" + 8 * "[0-9]") if path.is_dir()}
     started = {} if with_checkpoint else {path: path.parent for path in runs.glob("*/settings.json")}
     found = saved | started
     if not found:

@@ -121,18 +121,25 @@ class Watchdog(threading.Thread):
     ):
         super().__init__(name="watchdog", daemon=True)
         self._cluster, self._patience, self._interval, self._leave = cluster, patience, interval, leave
-        self._stopped = threading.Event()
+        self._stopped, self._paused = threading.Event(), threading.Event()
 
     def run(self) -> None:
         """Watch until `stop`."""
         answered = dict.fromkeys(self._cluster.others, time.monotonic())
         while not self._stopped.wait(self._interval):
+            if self._paused.is_set():
+                answered = dict.fromkeys(self._cluster.others, time.monotonic())
+                continue
             for index, address in self._cluster.others.items():
                 if answers(address):
                     answered[index] = time.monotonic()
                 elif time.monotonic() - answered[index] > self._patience and not self._stopped.is_set():
                     self.leave(f"worker {index} ({address}) has not answered for {self._patience:.0f} seconds")
                     return
+
+    def pause(self, paused: bool) -> None:
+        """While paused, others may be gone: this process does something that needs nobody."""
+        (self._paused.set if paused else self._paused.clear)()
 
     def hurry(self) -> None:
         """There is reason to think that a worker has died: be less patient."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from crn_tf.errors import UsageError, UserError, one_line
 from crn_tf.training.cluster import Cluster, Watchdog, wait_for_others
@@ -41,6 +42,7 @@ class Distribution:
         """Wrap a strategy; one device if None."""
         self.strategy = strategy or tf.distribute.get_strategy()
         self.cluster = cluster
+        self._watchdog: Watchdog | None = None  # while `watching`
 
     @classmethod
     def start(cls, name: str, cluster: Cluster | None, batch: int) -> "Distribution":
@@ -55,24 +57,12 @@ class Distribution:
             UserError: There is only one device, or the cluster cannot be joined.
             ValueError: Several workers are asked for, and there is no cluster.
         """
-        devices = _find_devices()
-        if name == "auto":
-            several = cluster is not None and len(cluster.addresses) > 1
-            if not several:
-                devices = _those_that_can_share(batch, devices)
-            name = "multi-worker" if several else "mirrored" if len(devices) > 1 else "single"
+        name, devices = choose_devices(name, cluster, batch)
         if name == "multi-worker":
             if cluster is None:
                 raise ValueError("several workers need a cluster: see find_cluster")
             return cls(_join(cluster), cluster)
-        if name == "mirrored":
-            if len(devices) < 2:
-                raise UserError(
-                    f"--strategy mirrored needs several GPUs, here is one device; to try it on a CPU divided in "
-                    f"two, set {LOGICAL_CPUS}=2"
-                )
-            return cls(tf.distribute.MirroredStrategy(devices))
-        return cls()
+        return cls(tf.distribute.MirroredStrategy(devices)) if name == "mirrored" else cls()
 
     @property
     def replicas(self) -> int:
@@ -95,11 +85,7 @@ class Distribution:
         Raises:
             UsageError: The batch is no multiple of the devices.
         """
-        if batch % self.replicas:
-            raise UsageError(
-                f"--batch {batch} cannot be shared equally by {self.replicas} devices: try --batch "
-                f"{_next_shareable(batch, self.replicas)} (it is the batch of all together)"
-            )
+        check_shared(batch, self.replicas)
 
     def sums(self, *values: float) -> list[float]:
         """Each value's sum over all workers. All have to ask at the same time; the answer is the same."""
@@ -163,7 +149,7 @@ class Distribution:
         if self.cluster is None or self.shard[1] == 1:
             yield
             return
-        watchdog = Watchdog(self.cluster)
+        self._watchdog = watchdog = Watchdog(self.cluster)
         try:
             self.any(False)  # all are there
             watchdog.start()
@@ -180,9 +166,65 @@ class Distribution:
         finally:
             watchdog.stop()
 
+    @contextmanager
+    def needing_nobody(self) -> Iterator[None]:
+        """In the block, other workers may die: what this one does, such as a last save, comes to its end."""
+        if self._watchdog is None:
+            yield
+            return
+        self._watchdog.pause(True)
+        try:
+            yield
+        finally:
+            self._watchdog.pause(False)
+
+    def merged(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Where a flag is set at any worker. All have to ask at the same time; the answer is the same."""
+        if self.shard[1] == 1:
+            return flags
+        return np.asarray(self._sum(tf.constant(flags, "float32"))) > 0
+
     def _sum(self, vector: tf.Tensor) -> tf.Tensor:
         """Sum of a vector over workers."""
         return sum_over_workers(self.strategy, vector)
+
+
+def choose_devices(name: str, cluster: Cluster | None, batch: int) -> tuple[str, list[str]]:
+    """The strategy that "auto" stands for here, and this machine's devices that take part.
+
+    Args:
+        name: "single", "mirrored", "multi-worker" or "auto".
+        cluster: From `find_cluster`.
+        batch: The global batch.
+
+    Raises:
+        UserError: Several devices are asked for, and there is one.
+    """
+    devices = _find_devices()
+    if name == "auto":
+        several = cluster is not None and len(cluster.addresses) > 1
+        if not several:
+            devices = _those_that_can_share(batch, devices)
+        name = "multi-worker" if several else "mirrored" if len(devices) > 1 else "single"
+    if name == "mirrored" and len(devices) < 2:
+        raise UserError(
+            f"--strategy mirrored needs several GPUs, here is one device; to try it on a CPU divided in two, set "
+            f"{LOGICAL_CPUS}=2"
+        )
+    return name, devices[:1] if name == "single" else devices
+
+
+def check_shared(batch: int, replicas: int) -> None:
+    """Check that a global batch can be shared equally.
+
+    Raises:
+        UsageError: The batch is no multiple of the devices.
+    """
+    if batch % replicas:
+        raise UsageError(
+            f"--batch {batch} cannot be shared equally by {replicas} devices: try --batch "
+            f"{_next_shareable(batch, replicas)} (it is the batch of all together)"
+        )
 
 
 def _join(cluster: Cluster) -> tf.distribute.Strategy:
@@ -211,18 +253,13 @@ def _communication() -> tf.distribute.experimental.CommunicationOptions:
 
 def _those_that_can_share(batch: int, devices: list[str]) -> list[str]:
     """As many devices as can share a batch equally, the first ones; a line says if that leaves any out."""
-    count = shareable(batch, len(devices))
+    count = max(number for number in range(1, len(devices) + 1) if batch % number == 0)
     if count < len(devices):
         print(
             f"using {count} of {len(devices)} devices, since --batch {batch} cannot be shared equally by all: "
             f"--batch {_next_shareable(batch, len(devices))} can"
         )
     return devices[:count]
-
-
-def shareable(batch: int, devices: int) -> int:
-    """How many of some devices can share a batch equally."""
-    return max(number for number in range(1, devices + 1) if batch % number == 0)
 
 
 def _next_shareable(batch: int, devices: int) -> int:

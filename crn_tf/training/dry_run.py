@@ -1,10 +1,13 @@
 """What a run would be, without training it: `train.py --dry-run`. Writes nothing."""
 
+from crn_tf.errors import UserError
+from crn_tf.model.description import ModelDescription
 from crn_tf.model.perceiver import build_perceiver
 from crn_tf.precision import computing_in
-from crn_tf.saved.run_folder import RunFolder
+from crn_tf.saved.release import release_prefix
+from crn_tf.saved.run_folder import RunFolder, no_weights
 from crn_tf.training.cluster import Cluster
-from crn_tf.training.distribution import device_names, shareable
+from crn_tf.training.distribution import check_shared, choose_devices, device_names
 from crn_tf.training.flags import Strategy
 from crn_tf.training.memory import available_in_words, choose_recomputation, training_memory_gb
 from crn_tf.training.opening import about_rebalancing, check_goes_on
@@ -16,18 +19,23 @@ from crn_tf.training.trainer import describe_model
 
 
 def print_plan(
-    settings: TrainSettings, folder: RunFolder, goes_on: bool, strategy: Strategy, cluster: Cluster | None
+    settings: TrainSettings, folder: RunFolder, strategy: Strategy, cluster: Cluster | None, note: str | None = None
 ) -> None:
     """Print a run's settings, devices, data, parameters, memory, and time as far as it is known.
 
     Raises:
-        UserError: Data, weights or the run to go on with cannot be used.
+        UserError: Data, weights, devices or the run to go on with cannot be used.
+        UsageError: The devices cannot share the batch equally.
     """
+    if note:
+        print(note)
     for name, value in settings.kept().items():
         print(f"{name.replace('_', ' ')}: {'none' if value is None else value}")
-    devices = device_names()
-    share = settings.batch // (1 if strategy == "single" else shareable(settings.batch, len(devices)))
-    print(f"device: {', '.join(devices)}" + (f"; {len(cluster.addresses)} workers" if cluster else ""))
+    name, devices = choose_devices(strategy, cluster, settings.batch)
+    workers = len(cluster.addresses) if cluster and name == "multi-worker" else 1
+    check_shared(settings.batch, workers * len(devices))
+    print(f"device: {', '.join(device_names())}" + (f"; {workers} workers" if workers > 1 else ""))
+    _check_start(settings, folder)
 
     data = open_run_data(settings, goes_on=bool(folder.checkpoints()), use_cache=False)
     description = describe_model(settings, data.classes)
@@ -36,26 +44,47 @@ def print_plan(
     validation = f"{len(data.validation.data)} validation pairs" if data.validation else "no validation split"
     print(f"data: {len(data.train.data)} training pairs, {validation}, {description.classes.num_classes} classes")
     print(f"parameters: {description.parameters:,}")
+    _print_memory(settings, description, settings.batch // (workers * len(devices)))
+    _print_schedule(settings, folder, data)
+    print("dry run: nothing was written")
 
+
+def _check_start(settings: TrainSettings, folder: RunFolder) -> None:
+    """Check what a run starts from, and where it would be kept.
+
+    Raises:
+        UserError: The trained model is missing, or a file is in the place of the run's folder.
+    """
+    start = settings.init_from
+    if start and not start.exists() and not release_prefix(start):
+        raise no_weights(start)
+    for place in (folder.path, *folder.path.parents):
+        if place.exists() and not place.is_dir():
+            raise UserError(f"cannot make the folder {folder.path}: {place} is a file")
+
+
+def _print_memory(settings: TrainSettings, description: ModelDescription, share: int) -> None:
+    """What a step needs, for a device's share of the batch. Downloads nothing: of VGG19 only the shapes matter."""
+    weights = settings.vgg_weights
+    if weights == "imagenet":
+        print("VGG19: its published file is fetched if it is not there")
+        weights = "random"
     with computing_in(settings.precision):
-        generator, perceiver = description.build(), build_perceiver(settings.vgg_weights, settings.vgg_pool)
+        generator, perceiver = description.build(), build_perceiver(weights, settings.vgg_pool)
     _, why = choose_recomputation(settings.remat, generator, perceiver, share, settings.precision)
     needed = training_memory_gb(generator, perceiver, share, settings.precision)
     if settings.remat != "auto":  # else it tells
         why = f"{why}; about {needed:.1f} GB are needed without it, {available_in_words()}"
     print(f"memory: {why}")
 
-    _print_schedule(settings, folder, data, goes_on)
-    print("dry run: nothing was written")
 
-
-def _print_schedule(settings: TrainSettings, folder: RunFolder, data: RunData, goes_on: bool) -> None:
+def _print_schedule(settings: TrainSettings, folder: RunFolder, data: RunData) -> None:
     per_epoch, last = data.train.steps_per_epoch, last_step(settings, data)
-    done = int(folder.checkpoints()[-1].name.removeprefix("step_")) if folder.checkpoints() else 0
+    done = folder.newest_step()
     print(f"steps: {done:,} to {last:,}, {per_epoch:,} in an epoch, in {folder.path}")
-    for line in about_rebalancing(settings, data):
+    for line in about_rebalancing(settings, data, done):
         print(line)
-    rate = newest_images_per_second(folder.logs) if goes_on else None
+    rate = newest_images_per_second(folder.logs) if done else None
     if rate:
         epoch, rest = (steps * settings.batch / rate for steps in (per_epoch, max(0, last - done)))
         at = f"at the {rate:.3g} images per second that it was last trained at"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, from a command's first line to its last. No TensorFlow."""
+"""Ctrl-C and SIGTERM, while a command gets ready, trains, and ends. No TensorFlow."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, TypeVar
@@ -45,7 +45,7 @@ class StopRequest:
 
 
 class Interruptions:
-    """What Ctrl-C and SIGTERM do, one after the other in a command's life.
+    """What Ctrl-C and SIGTERM do, one after the other in a command's life, from where its `main` begins.
 
     As a context: at once end the process, whatever it is doing, since there is nothing to save. Python's own handlers
     would wait until TensorFlow returns, which may be waiting for another worker; so a thread is told of the signals.
@@ -64,8 +64,11 @@ class Interruptions:
         self._saving = False
         self._when = "before training began: nothing was to be saved"
         self._before: dict[int, Any] = {}
+        self._stderr = 2
 
     def __enter__(self) -> "Interruptions":
+        with suppress(OSError):  # where it was closed
+            self._stderr = os.dup(2)  # starting TensorFlow keeps back what is written to the other one
         receiving, self._sending = socket.socketpair()
         self._sending.setblocking(False)
         self._before = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -126,7 +129,7 @@ class Interruptions:
                 if received[0] in _SIGNALS and not self._saving:
                     code, what = (RESTART, "SIGTERM") if received[0] == signal.SIGTERM else (STOPPED, "stopped")
                     try:
-                        print(f"{what} {self._when}", file=sys.stderr, flush=True)
+                        os.write(self._stderr, f"{what} {self._when}\n".encode())
                     finally:
                         self._leave(code)
 

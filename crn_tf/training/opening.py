@@ -74,7 +74,7 @@ def open_run(settings: TrainSettings, folder: RunFolder, distribution: Distribut
     step = distribution.follow_chief(trainer.variables().values(), step)  # 8
     trainer.optimizer.learning_rate = settings.lr  # a run that goes on may have been given another
 
-    notes += about_rebalancing(settings, data)
+    notes += about_rebalancing(settings, data, step)
     return TrainingRun(settings, folder, distribution, data, description, trainer, step, notes)
 
 
@@ -117,11 +117,11 @@ def _take_over(trainer: Trainer, path: Path, with_optimizer: bool) -> list[str]:
     return told
 
 
-def about_rebalancing(settings: TrainSettings, data: RunData) -> list[str]:
-    """A line that says so if the run ends before its loss weights are rebalanced."""
+def about_rebalancing(settings: TrainSettings, data: RunData, step: int) -> list[str]:
+    """A line that says so if a run that stands at a step ends before its loss weights are rebalanced."""
     end = settings.rebalance_epoch * data.train.steps_per_epoch
     last = last_step(settings, data)
-    if end <= last:
+    if end <= max(last, step):
         return []
     return [
         f"loss weights are not rebalanced: epoch {settings.rebalance_epoch} ends at step {end:,}, the run at "

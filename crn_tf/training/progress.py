@@ -3,6 +3,7 @@
 import sys
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,16 @@ class Progress:
     def say(self, line: str) -> None:
         """Write a line above the bar."""
         if self._tells:
-            tqdm.write(line)
+            with suppress(OSError):  # nobody listens any more, or the disk is full: the run matters more
+                tqdm.write(line)
 
     def warn(self, warnings: Iterable[str]) -> None:
         """Write warnings that were not written before."""
         for warning in warnings:
             if warning not in self._said:
                 self._said.add(warning)
-                tqdm.write(f"warning: {warning}", file=sys.stderr)
+                with suppress(OSError):
+                    tqdm.write(f"warning: {warning}", file=sys.stderr)
 
     def epoch(self, number: int, epochs: int, pairs: int, done: int) -> "EpochProgress":
         """The bar of an epoch.

@@ -162,6 +162,8 @@ class TrainingRun:
                 self.step += 1
                 progress.advance(batch)
                 self._progress.warn(self.data.left_out())
+                if self.step == epoch.last and self._is_rebalanced_after(epoch):
+                    self.trainer.rebalance()  # before anything can go wrong, after which it would be saved without
                 if self.step - self._logged_step == LOG_STEPS or self.step == epoch.last:
                     self._log_steps(progress)
                 if self.step < epoch.last:  # else what an epoch ends with belongs into the checkpoint
@@ -171,21 +173,24 @@ class TrainingRun:
         self._end_epoch(epoch, progress.mean_loss)
 
     def _end_epoch(self, epoch: Epoch, mean_loss: float | None) -> None:
-        if epoch.number == self.settings.rebalance_epoch and epoch.whole:
-            self.trainer.rebalance()
+        if self._is_rebalanced_after(epoch):
             self._show_loss_weights("rebalanced: losses before and after are not comparable")
         self._save_if_due()
         self._show_epoch(epoch.number, mean_loss)
+
+    def _is_rebalanced_after(self, epoch: Epoch) -> bool:
+        return epoch.number == self.settings.rebalance_epoch and epoch.whole
 
     def _finish(self) -> bool:
         """Save what there is. Returns whether the run is complete."""
         self.preempted = self.distribution.any(self._request.preempted)
         unseen = self.distribution.any(self._epoch_unseen)
         if self.distribution.chief:
-            self._save()
-            save_weights(self.folder.weights, self.trainer.generator, self.description)
-            self._sheets.write_stages(self.description.image_size, self._start)
-            self._logs.close()
+            with self.distribution.needing_nobody():
+                self._save()
+                save_weights(self.folder.weights, self.trainer.generator, self.description)
+                self._sheets.write_stages(self.description.image_size, self._start)
+                self._logs.close()
         return self.step >= self.last_step and not unseen
 
     def _saved(self, error: UserError) -> UserError:
@@ -194,7 +199,7 @@ class TrainingRun:
         Returns:
             The error to raise: the same, with what was saved and how to go on.
         """
-        with suppress(UserError):  # the disk is still full: there is one from before, or none
+        with suppress(UserError), self.distribution.needing_nobody():  # the disk may be full: there is one from before
             self._save()
         if not self.distribution.chief or not self.folder.checkpoints():
             return error
@@ -267,7 +272,7 @@ class TrainingRun:
     def _log_steps(self, progress: EpochProgress) -> None:
         """Log what the steps since the last time found out, and look whether they lead anywhere."""
         window = self.trainer.read_window()
-        unreadable = self.distribution.total(len(self.data.train.unreadable))
+        unreadable = int(self.distribution.merged(self.data.train.are_unreadable()).sum())
         self.data.train.check_unreadable(unreadable)  # no worker alone has met all of them
         progress.show(window)
         images = (self.step - self._logged_step) * self.settings.batch

@@ -25,7 +25,7 @@ Pooling = Literal["avg", "max"]
 Recomputation = Literal["auto", "on", "off"]
 _PAIRS = ("size", "base_grid")  # written as 192x256
 # What runs did that were started before a setting was there, where its default is another today.
-_BEFORE = {"adam_epsilon": 1e-7}
+_BEFORE: dict[str, Any] = {"adam_epsilon": 1e-7, "rebalance_epoch": 0, "data": None, "dataset": None}
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,14 @@ class TrainSettings:
         if not isinstance(values, dict):
             raise ValueError("expected a JSON object")
         kinds = get_type_hints(cls)
-        for name in (n for n in kinds if n not in values and not hasattr(cls, n)):  # settings without a default
+        known = _BEFORE | {name: _read(name, values[name], kind) for name, kind in kinds.items() if name in values}
+        for name in (n for n in kinds if n not in known and not hasattr(cls, n)):  # settings without a default
             raise ValueError(f"it has no {name}")
-        known = {name: _read(name, values[name], kind) for name, kind in kinds.items() if name in values}
         unknown = sorted(values.keys() - kinds.keys() - {"res"})  # null in older files, which have a size
         if unknown:
             names = reprlib.repr(", ".join(unknown))
             print(f"warning: settings that this version does not know are left out: {names}", file=sys.stderr)
-        return cls(**{**_BEFORE, **known})
+        return cls(**known)
 
     @classmethod
     def read(cls, path: Path) -> "TrainSettings":
