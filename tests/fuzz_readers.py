@@ -170,6 +170,16 @@ def good_files(reader: str, folder: Path) -> list[bytes]:
         return [picture("WEBP"), picture("WEBP", lossless=True), picture("WEBP", exif=exif())]
     if reader == "bmp":
         return [picture("BMP"), picture("BMP", "P")]
+    if reader == "gif":
+        return [picture("GIF", "P"), picture("GIF", "L"), picture("GIF", "P", transparency=3)]
+    if reader == "ppm":
+        plain = " ".join(str(i % 19) for i in range(HEIGHT * WIDTH))
+        few_levels = b"P5 %d %d 18\n" % (WIDTH, HEIGHT) + bytes(i % 19 for i in range(HEIGHT * WIDTH))
+        return [
+            *(picture("PPM", mode) for mode in ("RGB", "L", "1")),
+            few_levels,
+            f"P2 {WIDTH} {HEIGHT} 18\n{plain}\n".encode(),
+        ]
     if reader == "tiff":
         compressed = [picture("TIFF", compression=name) for name in ("tiff_lzw", "tiff_deflate")]
         return [picture("TIFF"), *compressed, picture("TIFF", exif=exif())]
@@ -301,7 +311,7 @@ def damage_index(content: bytes, random: np.random.Generator) -> bytes:
 
 def reader_of(name: str) -> Callable[[Path], object]:
     """The function that reads such a file."""
-    if name in ("png", "jpeg", "webp", "bmp", "tiff"):
+    if name in ("png", "jpeg", "webp", "bmp", "tiff", "gif", "ppm"):
         from crn_tf.data.class_tables import CITYSCAPES
         from crn_tf.data.images import image_size, read_photo
         from crn_tf.data.layouts import LayoutReader
@@ -335,7 +345,7 @@ def reader_of(name: str) -> Callable[[Path], object]:
 
 
 SUFFIXES = {"jpeg": ".jpg", "weights": ".weights.h5"}
-READERS = ("png", "jpeg", "webp", "bmp", "tiff", "mat", "h5", "index", "weights")
+READERS = ("png", "jpeg", "webp", "bmp", "tiff", "gif", "ppm", "mat", "h5", "index", "weights")
 
 
 def serve(name: str) -> None:

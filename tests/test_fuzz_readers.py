@@ -8,7 +8,7 @@ import pytest
 
 from tests import fuzz_readers
 
-PICTURES = ("png", "jpeg", "webp", "bmp", "tiff")
+PICTURES = ("png", "jpeg", "webp", "bmp", "tiff", "gif", "ppm")
 INPUTS = {"mat": 40, "h5": 60, "weights": 20}  # each starts a process that may die of it
 SEED = 1
 

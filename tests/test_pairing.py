@@ -78,3 +78,10 @@ def test_a_validation_split_is_split_off_by_name(tmp_path):
     draw_label(tmp_path / "labels/val/own.png")
     train, val = (open_data_set(tmp_path, None, split, 32, validation_share=0.2) for split in ("train", "val"))
     assert [val.name(0)] == ["own"] and len(train) == 10
+
+
+def test_of_one_pair_none_can_be_split_off(tmp_path):
+    draw_pairs(tmp_path, ["photos/train/a.jpg"], ["labels/train/a.png"])
+    for split in ("train", "val"):
+        with pytest.raises(UserError, match="has one training pair; expected at least two"):
+            open_data_set(tmp_path, None, split, 32, validation_share=0.2)

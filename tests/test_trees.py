@@ -99,6 +99,7 @@ def test_several_data_sets_in_a_folder_are_named(tmp_path):
         find_kind(tmp_path)
     shutil.rmtree(tmp_path / "y")
     assert names(tmp_path, "train") == ["a"]
+    assert open_data_set(tmp_path, None, "train", 256).notes == [f"the data set lies in {tmp_path}/x"]
 
 
 def test_a_folder_of_layouts_is_no_data_set(tmp_path):

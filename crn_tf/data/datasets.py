@@ -181,13 +181,24 @@ def open_data_set(
     convention = labels
     if not isinstance(convention, Convention):
         convention = decide([one.layout for one in pairing.pairs], _classes(tree, root), labels)
-    if not splits_off or found != "train" or len(pairing.pairs) < 2:
-        return FileDataSet(pairing.pairs, convention, pairing.left_out, pairing.notes)
-    validation = spread(len(pairing.pairs), validation_share)
-    pairs = [taken for index, taken in enumerate(pairing.pairs) if (index in validation) == (split == "val")]
+    notes = (*pairing.notes, *([f"the data set lies in {tree.root}"] if tree.root != root else []))
+    data = FileDataSet(pairing.pairs, convention, pairing.left_out, notes)
+    return _without_the_others(data, split, validation_share, root) if splits_off and found == "train" else data
+
+
+def _without_the_others(data: FileDataSet, split: str, share: float, root: Path) -> FileDataSet:
+    """The training pairs without those that are split off for validation, or those.
+
+    Raises:
+        UserError: There is only one pair.
+    """
+    if len(data) < 2:
+        raise UserError(f"{root} has one training pair; expected at least two, to split off one for validation")
+    validation = spread(len(data), share)
+    pairs = [each for index, each in enumerate(data.pairs) if (index in validation) == (split == "val")]
     if split == "val":  # what there is to say is said of the training pairs
-        return FileDataSet(pairs, convention)
-    return FileDataSet(pairs, convention, pairing.left_out, pairing.notes)
+        return FileDataSet(pairs, data.convention)
+    return FileDataSet(pairs, data.convention, data.left_out, data.notes)
 
 
 def _pair(tree: Tree, split: str, need_photos: bool, max_incomplete: float) -> Pairing:

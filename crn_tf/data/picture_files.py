@@ -7,7 +7,7 @@ from pathlib import Path
 from crn_tf.data.images import SUFFIXES
 from crn_tf.errors import UserError, unprintable
 
-_DEEPEST = 8  # folders inside of a split's folder
+_DEEPEST = 4  # folders inside of a split's folder
 _TO_PNG = "save them as PNG or JPEG"
 _DRAWN = "they have to be drawn as grey PNGs of class ids, which the labelling tool exports"
 
@@ -66,7 +66,11 @@ def pictures_inside(folder: Path) -> list[Path]:
 
 
 def files_inside(folder: Path) -> Iterator[Path]:
-    """The files of a folder and of the folders inside of it that are not hidden; links in circles are not followed."""
+    """The files of a folder and of the folders inside of it that are not hidden; links in circles are not followed.
+
+    Raises:
+        UserError: A folder cannot be read.
+    """
     return _walk(folder, (os.path.realpath(folder.parent),))
 
 
@@ -76,8 +80,10 @@ def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
         return
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:  # it is not there, or no folder
+    except (FileNotFoundError, NotADirectoryError):
         return
+    except OSError as error:
+        raise UserError(f"cannot read the folder {folder}: {error.strerror}") from error
     for entry in entries:
         path = folder / entry.name
         if hidden(path):

@@ -4,6 +4,7 @@ A new data set is a new row of `SHAPES`. What a folder is, is seen from the fold
 may be unpacked there, into a folder inside of it, or each into a folder of its own.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -184,7 +185,7 @@ def find_tree(root: Path, kind: Kind | None, height: int = 256) -> Tree | None:
         if pictures(root):  # a folder of layouts, whatever lies in it besides
             break
         if depth < _DEPTH:
-            tops = [inside for top in tops if top.is_dir() for inside in folders(top)]
+            tops = [inside for top in tops for inside in folders(top) if os.access(inside, os.R_OK | os.X_OK)]
         if len(tops) > _MOST_FOLDERS:
             break
     return None
