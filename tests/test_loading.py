@@ -67,7 +67,7 @@ def test_another_base_grid_is_refused(trained):
 
 @pytest.mark.parametrize(("size", "grid"), [((8, 24), (4, 12)), ((12, 10), (6, 5)), ((2, 2), (1, 1))])
 def test_another_size_has_the_same_weights_on_another_base_grid(trained, size, grid):
-    path, small = trained
+    path, _ = trained
     generator, description = load_generator(path, size=size)
     assert description.image_size == size and description.base_grid == grid and description.trained_size == (8, 16)
     assert generator.input_shape[1:3] == size
@@ -121,7 +121,7 @@ def test_a_size_the_modules_cannot_have_is_refused(trained, size, words):
 def test_weights_of_another_size_remember_the_trained_one(trained, tmp_path):
     generator, description = load_generator(trained[0], size=(12, 24))
     save_weights(tmp_path / "large.weights.h5", generator, description)
-    again, found = load_generator(tmp_path / "large.weights.h5", size=(8, 24))
+    _, found = load_generator(tmp_path / "large.weights.h5", size=(8, 24))
     assert found.trained_size == (8, 16) and found.image_size == (8, 24)
     back, found = load_generator(tmp_path / "large.weights.h5", size=(8, 16))
     assert found.trained_size is None
