@@ -135,9 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = [layout_size(data, index) for index in range(count)]
     say_what_is_resized(settings, data, sizes, description, fit)
 
-    wanted = [found and part_used(found, description.image_size, fit) for found in sizes]
-    if settings.output_size == "model":
-        wanted = [None] * count
+    own = [found and part_used(found, description.image_size, fit) for found in sizes]
+    wanted = own if settings.output_size == "layout" else [None] * count
     written = synthesize(settings, data, fit, list(zip(outputs, wanted, strict=True)), Synthesizer(generator))
     if data.warning():
         print(f"warning: {data.warning()}")
