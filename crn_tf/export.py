@@ -4,6 +4,7 @@
 Writes DIR/1, DIR/2, ...: a SavedModel with four signatures, warm-up requests and a model card. See docs/serving.md.
 """
 
+import dataclasses
 import io
 import logging
 import warnings
@@ -20,10 +21,11 @@ from tyro.conf import arg
 
 from crn_tf.command_line import INSTEAD, Switch, how_to_call
 from crn_tf.data.datasets import layout_files
-from crn_tf.data.images import ImageFormat
+from crn_tf.data.images import Fit, ImageFormat, Size
 from crn_tf.data.layouts import LayoutReader
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import lock, remove_unfinished, why_not_written, written_aside
+from crn_tf.model.cascade import parse_pair
 from crn_tf.precision import Precision
 from crn_tf.starting import silence_pillow, start_tensorflow
 from crn_tf.tensors import Layout, Pixels, Tensor
@@ -50,6 +52,14 @@ class ExportSettings:
     """Run folder, weights file, or a model.ckpt of the 2017 release."""
     out: Path = DEFAULT_FOLDER
     """The model's folder; the export goes into its next version: 1, 2, ..."""
+    size: Annotated[str | None, arg(metavar="HEIGHTxWIDTH", help_behavior_hint=INSTEAD("as the model was trained"))] = (
+        None
+    )
+    """Size of layouts and images, such as 256x768: any that the model's modules can double up to."""
+    fit: Annotated[Fit | None, arg(metavar="{resize,crop}", help_behavior_hint=INSTEAD("as the model was trained"))] = (
+        None
+    )
+    """Stretch layouts of another aspect ratio, or cut their centre."""
     precision: Precision = "float32"
     """Arithmetic of the convolutions; normalization statistics and projection are always float32."""
     store_in_precision: Switch = False
@@ -89,13 +99,14 @@ def export(settings: ExportSettings) -> Path:
     """
     if settings.store_in_precision and settings.precision == "float32":
         raise UsageError("--store-in-precision needs --precision bfloat16 or float16: float32 is stored as it is")
+    size = parse_pair(settings.size, "--size") if settings.size else None
     files = layout_files(settings.layouts)[:_MEASURED]
     refusal = f"another process is exporting into {settings.out}: wait for its end, or choose another folder"
     with lock(settings.out / ".lock", refusal):  # what cannot be written is known before the work is done
-        return _export(settings, files)
+        return _export(settings, size, files)
 
 
-def _export(settings: ExportSettings, files: list[Path]) -> Path:
+def _export(settings: ExportSettings, size: Size | None, files: list[Path]) -> Path:
     start_tensorflow()  # only now: it takes seconds
     import tensorflow as tf
 
@@ -105,12 +116,13 @@ def _export(settings: ExportSettings, files: list[Path]) -> Path:
     from crn_tf.serving.model_card import ServedAs, model_card
 
     weights = settings.weights or newest_run().path
-    generator, description = load_generator(weights, settings.precision)
+    generator, description = load_generator(weights, settings.precision, size)
+    description = dataclasses.replace(description, fit=settings.fit or description.fit)
     stored_in = settings.precision if settings.store_in_precision else "float32"
     model = ServingModel(generator, description, settings.format, stored_in)
     signatures = model.signatures()
     layouts = _read_layouts(files, description) if files else patchworks(description)
-    reference = generator if settings.precision == "float32" else load_generator(weights, "float32")[0]
+    reference = generator if settings.precision == "float32" else load_generator(weights, "float32", size)[0]
     effect = _effect(signatures, reference, layouts, settings.precision)
     parameters, weights_bytes = generator.count_params(), model.weights_bytes
     served = ServedAs(settings.precision, stored_in, settings.format, parameters, weights_bytes, effect)
@@ -176,7 +188,7 @@ def patchworks(description: "ModelDescription", count: int = _PATCHWORKS) -> Lay
 def _read_layouts(files: list[Path], description: "ModelDescription") -> Layout:
     """uint8 [N, H, W], at the model's size."""
     reader = LayoutReader(description.classes)
-    return np.stack([reader.read(path, description.image_size) for path in files])
+    return np.stack([reader.read(path, description.image_size, description.fit) for path in files])
 
 
 def _effect(signatures: Signatures, reference: "keras.Model", layouts: Layout, precision: str) -> str:
@@ -292,8 +304,9 @@ def _tell(version: Path, weights: Path, description: "ModelDescription", served:
     size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
     stored, single = served.weights_bytes / 1e6, 4 * served.parameters / 1e6
     height, width = description.image_size
+    trained = "trained at {}x{}, ".format(*description.trained_size) if description.trained_size else ""
     print(
-        f"{version}: {weights}, {height}x{width}, {description.num_images} image(s) per layout, "
+        f"{version}: {weights}, {height}x{width}, {trained}{description.num_images} image(s) per layout, "
         f"{description.classes.num_classes} classes, {served.parameters:,} parameters, {size / 1e6:.1f} MB\n"
         f"precision {served.precision}; effect on images: {served.effect}\n"
         f"kernels stored in {served.stored_in}: weights {stored:.2f} MB (in float32 {single:.2f} MB)"

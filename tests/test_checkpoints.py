@@ -1,6 +1,7 @@
 """Saving and loading models: round trips, and files that are damaged or of another model."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 
@@ -51,9 +52,20 @@ def assert_same_weights(a, b):
 
 
 def test_a_description_survives_json():
-    for classes in (CLASSES, CITYSCAPES):
-        description = dataclasses.replace(DESCRIPTION, classes=classes)
+    for change in ({"classes": CITYSCAPES}, {"fit": "crop"}, {"trained_size": (8, 16)}, {}):
+        description = dataclasses.replace(DESCRIPTION, **change)
         assert ModelDescription.from_json(description.to_json()) == description
+
+
+def test_a_description_without_a_fit_is_of_a_model_trained_on_stretched_pictures():
+    values = json.loads(DESCRIPTION.to_json())
+    assert values.pop("fit") == "resize"
+    assert ModelDescription.from_json(json.dumps(values)) == DESCRIPTION
+
+
+@pytest.mark.parametrize("change", [{"fit": "crop"}, {"trained_size": (8, 16)}])
+def test_what_says_nothing_of_the_weights_is_no_difference(change):
+    assert DESCRIPTION.difference(dataclasses.replace(DESCRIPTION, **change)) is None
 
 
 def test_a_description_builds_the_generator():

@@ -73,6 +73,8 @@ def train_tiny(call, data, *more):
         (["test.py"], 1),
         (["test.py", "--weights", "nowhere"], 1),
         (["test.py", "--layouts", "missing.png"], 1),
+        (["test.py", "--size", "256"], 2),
+        (["test.py", "--output-size", "own"], 2),
     ],
 )
 def test_help_and_usage_errors_do_not_wait_for_tensorflow(tmp_path, arguments, code):
@@ -412,6 +414,90 @@ def test_bad_layouts_are_one_line_that_names_the_file(call, folder_data, tmp_pat
     assert words in message and "bad.png" in message
 
 
+def test_one_bad_layout_among_many_is_named_and_the_others_are_written(call, folder_data, tmp_path):
+    train_tiny(call, folder_data, "--images", 1)
+    layouts = folder_data / "labels/train"
+    damage(layouts / "1.png", "ids")
+    damage(layouts / "2.png", "empty")
+    damage(layouts / "4.png", "truncated")
+    code, output, errors = call("test.py", "--weights", "run", "--layouts", layouts, "--batch", 2)
+    assert code == 1 and "Traceback" not in errors
+    warnings = [line for line in errors.splitlines() if "the layout is left out" in line]
+    assert len(warnings) == 3
+    for line, name in zip(warnings, ("1.png has class ids 7", "2.png: ", "4.png: "), strict=True):
+        assert line.startswith("warning: ") and name in line
+    assert "error: 3 of 5 layouts could not be read and were left out" in errors
+    assert "2 images in results" in output
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"0.png", "3.png", "contact_sheet.png"}
+    alone = call("test.py", "--weights", "run", "--layouts", layouts / "3.png", "--out", "alone")
+    assert alone[0] == 0, alone[2]
+    difference = np.asarray(Image.open("alone/3.png")).astype(int) - np.asarray(Image.open("results/3.png"))
+    assert np.abs(difference).max() <= 1  # the good ones share batches
+
+
+def test_where_all_layouts_are_bad_nothing_is_written(call, folder_data, tmp_path):
+    train_tiny(call, folder_data, "--images", 1)
+    for path in (folder_data / "labels/val").iterdir():
+        damage(path, "truncated")
+    result = call("test.py", "--weights", "run")
+    assert "none of the 2 layouts could be read: no images were written" in the_error(result)
+    assert result[2].count("the layout is left out") == 2 and not list((tmp_path / "results").iterdir())
+
+
+def test_layouts_are_fitted_as_the_model_was_trained(call, folder_data, tmp_path):
+    train_tiny(call, folder_data, "--images", 1, "--fit", "crop")
+    for weights in ("run", "run/generator.weights.h5"):
+        model = ("test.py", "--weights", weights, "--layouts", folder_data / "labels/val")
+        code, output, errors = call(*model, "--out", "as_trained")
+        assert code == 0, errors
+        assert "2 of 2 layouts do not have the shape of 32x64 (1 is 40x56, height x width): cut to their centre, " in (
+            output
+        )
+        assert "without up to 30% of them; --fit resize stretches" in output and "stretched" not in output
+        pictures = {"as_trained": np.asarray(Image.open("as_trained/0.png"))}
+        for fit, words in (("crop", "cut to"), ("resize", "stretched, up to 1.43 times as much one way as the other")):
+            code, output, errors = call(*model, "--out", fit, "--fit", fit)
+            assert code == 0 and words in output, errors
+            pictures[fit] = np.asarray(Image.open(f"{fit}/0.png"))
+        np.testing.assert_array_equal(pictures["as_trained"], pictures["crop"])
+        assert (pictures["resize"] != pictures["crop"]).any()
+
+
+def test_images_at_the_layouts_own_size(call, folder_data, tmp_path):
+    train_tiny(call, folder_data, "--images", 1)
+    Image.fromarray(np.zeros((8, 16), np.uint8)).save(folder_data / "labels/val/small.png")
+    model = ("test.py", "--weights", "run", "--layouts", folder_data / "labels/val")
+    sizes = {"resize": {"0": (56, 40), "small": (16, 8)}, "crop": {"0": (56, 28), "small": (16, 8)}}
+    for fit, expected in sizes.items():
+        code, output, errors = call(*model, "--out", fit, "--fit", fit, "--output-size", "layout")
+        assert code == 0, errors
+        assert output.count("images are synthesized at 32x64 and resized to that of each layout") == 1
+        assert {name: Image.open(f"{fit}/{name}.png").size for name in expected} == expected
+    code, output, errors = call(*model, "--out", "plain")
+    assert code == 0 and "images are synthesized" not in output, errors
+    own, plain = (Image.open(f"{out}/0.png") for out in ("resize", "plain"))
+    np.testing.assert_array_equal(own, plain.resize((56, 40), Image.Resampling.BICUBIC))
+
+
+def test_another_size_than_trained(call, folder_data, tmp_path):
+    train_tiny(call, folder_data, "--images", 1)
+    model = ("test.py", "--layouts", folder_data / "labels/val")
+    for weights in ("run", "run/generator.weights.h5"):
+        code, output, errors = call(*model, "--weights", weights, "--size", "40x56", "--out", "wide")
+        assert code == 0, errors
+        assert output.count("synthesizing at 40x56, which is not the 32x64 that the model was trained at") == 1
+        assert "layouts are not" not in output and Image.open("wide/0.png").size == (56, 40)
+        code, output, errors = call(*model, "--weights", weights, "--size", "32x64", "--out", "same")
+        assert code == 0 and "was trained at" not in output, errors
+    assert call(*model, "--weights", "run", "--out", "plain")[0] == 0
+    np.testing.assert_array_equal(Image.open("same/0.png"), Image.open("plain/0.png"))
+    message = the_error(call(*model, "--weights", "run", "--size", "36x63"), 2)
+    assert (
+        "--size 36x63: the model has 4 modules, so height and width have to be multiples of 8; the nearest" in message
+    )
+    assert message.endswith("such size is 32x64")
+
+
 def test_layouts_of_other_classes_are_refused(call, folder_data, shared):
     train_tiny(call, folder_data, "--images", 1)
     message = the_error(call("test.py", "--weights", "run", "--layouts", shared / "data/camvid"))
@@ -479,6 +565,10 @@ def test_a_release_checkpoint_synthesizes_the_releases_layouts(call, shared, tmp
     code, _, errors = call("test.py", "--weights", release_checkpoint, "--layouts", layouts, "--limit", 2)
     assert code == 0, errors
     assert {path.name for path in (tmp_path / "results").iterdir()} >= {"00100027_0.png", "00100027_2.png"}
+    again = ("--weights", release_checkpoint, "--layouts", layouts, "--limit", 1, "--size", "8x24", "--out", "wide")
+    code, output, errors = call("test.py", *again)
+    assert code == 0 and "not the 8x16 that the model was trained at" in output, errors
+    assert Image.open("wide/00100027_0.png").size == (24, 8)
     sample = shared / "data/release/result_512p/model.ckpt"
     message = the_error(call("test.py", "--weights", sample, "--layouts", layouts))
     assert "result_512p/model.ckpt.data-00000-of-00001" in message and "crn_tf.download release-512p" in message

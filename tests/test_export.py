@@ -426,6 +426,8 @@ def test_a_second_export_into_the_same_folder_waits_for_the_first(weights, tmp_p
     [
         (["--export", "file/served"], 1, "file/served"),
         (["--export", "served", "--limit", 3], 2, "--limit has no meaning with --export"),
+        (["--export", "served", "--output-size", "layout"], 2, "--output-size has no meaning with --export"),
+        (["--export", "served", "--size", "30x64"], 2, "the nearest such size is 32x64"),
         (["--export", "served", "--layouts", "nowhere.png"], 1, "no layout nowhere.png"),
         (["--export", "served", "--weights", "nowhere.weights.h5"], 1, "no weights nowhere.weights.h5"),
     ],
@@ -442,6 +444,7 @@ def test_mistakes_are_one_line(call, weights, tmp_path, arguments, code, words):
         (["--help"], 0, "--store-in-precision"),
         (["--store-in-precision"], 2, "--store-in-precision needs --precision bfloat16 or float16"),
         (["--layouts", "nowhere.png"], 1, "no layout nowhere.png"),
+        (["--size", "64"], 2, "--size must be like 192x256"),
     ],
 )
 def test_help_and_mistakes_do_not_wait_for_tensorflow(tmp_path, arguments, code, words):
@@ -528,6 +531,21 @@ def test_a_release_checkpoint_is_exported(release_checkpoint, tmp_path, monkeypa
         "| 13 | car | 0, 0, 142 | 26 |",
     ):
         assert words in card
+
+
+def test_an_export_for_another_size_fits_layouts_as_test_py_does(weights, layouts, tmp_path, capfd):
+    version = export(ExportSettings(weights, tmp_path, size="40x48", fit="crop"))
+    assert "40x48, trained at 32x64, " in capfd.readouterr().out
+    told = json.loads((version / "assets/classes.json").read_text())
+    assert (told["height"], told["width"]) == (40, 48) and "trained at 32x64" in (version / "model_card.md").read_text()
+    served = tf.saved_model.load(str(version)).signatures
+    generator, _ = load_generator(weights, size=(40, 48))
+    reader = LayoutReader(CLASSES)
+    expected = Synthesizer(generator)(np.stack([reader.read(path, (40, 48), "crop") for path in layouts]))
+    whole = np.stack([reader.read(path) for path in layouts])
+    assert difference(served["serving_default"](layouts=tf.constant(whole))["images"].numpy(), expected) <= 1
+    pngs = tf.constant([path.read_bytes() for path in layouts])
+    assert difference(decoded(served["layout_png"](layout_bytes=pngs)["image_bytes"].numpy()), expected) <= 1
 
 
 # --- precision, formats

@@ -1,5 +1,6 @@
 """Model cards: what they tell of the data, the training and the model, and what they keep to themselves."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from crn_tf import __version__
 from crn_tf.data.class_tables import ClassTable
 from crn_tf.model.description import ModelDescription
-from crn_tf.serving.model_card import ServedAs, model_card
+from crn_tf.serving.model_card import ServedAs, classes_json, model_card
 
 DESCRIPTION = ModelDescription(8, (4, 8), 1, 0.01, ClassTable(("a",), ((255, 0, 0),), (0,), (1,)))
 SERVED = ServedAs("float32", "float32", "png", 123, 492, "none")
@@ -132,3 +133,12 @@ def test_the_settings_are_told_as_the_command_line_takes_them(tmp_path):
     card = card_of_run(tmp_path / "run", train_modules="8,16", rebalance_epoch=3)
     assert "Settings: size 8x16, base grid 4x8, " in card and "train modules 8,16" in card
     assert "flip False" in card and "steps" not in card.split("Settings: ")[1].split("\n")[0]
+
+
+def test_another_size_than_trained_and_what_is_done_with_other_shapes_are_told():
+    plain = model_card(DESCRIPTION, SERVED, Path("a.weights.h5"), None)
+    assert "| image size | 8x16 (height x width) |" in plain and "another shape are stretched." in plain
+    other = dataclasses.replace(DESCRIPTION, fit="crop").at_size((8, 24))
+    told = model_card(other, SERVED, Path("a.weights.h5"), None)
+    assert "| image size | 8x24 (height x width); trained at 8x16, " in told and "are cut to their centre." in told
+    assert json.loads(classes_json(other))["width"] == 24

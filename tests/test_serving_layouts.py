@@ -13,7 +13,7 @@ from crn_tf.data.class_tables import CITYSCAPES, ClassTable
 from crn_tf.data.images import resize
 from crn_tf.data.label_looks import VOC_COLORS
 from crn_tf.data.layouts import LayoutReader
-from crn_tf.serving.layouts import MAX_PIXELS, PngLayoutDecoder, resize_nearest
+from crn_tf.serving.layouts import MAX_PIXELS, PngLayoutDecoder, fit_nearest
 
 OWN = ClassTable(("a", "b", "c"), ((255, 0, 0), (0, 255, 0), (0, 0, 255)), ids=(0, 2, 3), void_ids=(1,))
 SIZE = (16, 32)
@@ -300,13 +300,27 @@ def test_damaged_pngs_never_fail_the_others(decode):
         np.testing.assert_array_equal(layouts[0], layouts[-1])
 
 
+@pytest.mark.parametrize("fit", ["resize", "crop"])
 @pytest.mark.parametrize("target", [(16, 32), (24, 12), (7, 96), (192, 384)])
-def test_nearest_neighbour_chooses_pillows_pixels(target):
+def test_nearest_neighbour_chooses_pillows_pixels(target, fit):
     # Of 640 to 192 and the like, Pillow's rounding errors matter.
     sizes = [(1, 1), (3, 5), (16, 32), (33, 21), (64, 128), (97, 130), (50, 75), (96, 30), (320, 640), (1280, 896)]
     numbers = np.arange(1280 * 896, dtype=np.int32).reshape(1280, 896)
-    resized = tf.function(lambda x: resize_nearest(x, target, axis=0), input_signature=[tf.TensorSpec([None, None])])
+    resized = tf.function(lambda x: fit_nearest(x, target, 0, fit), input_signature=[tf.TensorSpec([None, None])])
+    sizes += RANDOM.integers(1, 600, (100, 2)).tolist()
     for height, width in sizes:
         part = numbers[:height, :width].astype(np.float32)
-        expected = np.asarray(resize(Image.fromarray(part), target, "resize", Image.Resampling.NEAREST))
+        expected = np.asarray(resize(Image.fromarray(part), target, fit, Image.Resampling.NEAREST))
         np.testing.assert_array_equal(resized(part), expected, err_msg=str((height, width)))
+
+
+@pytest.mark.parametrize("kind", ["grey", "colours", "palette of the classes"])
+def test_a_model_that_was_trained_on_centres_is_given_centres(kind, tmp_path):
+    table, file = KINDS[kind]()
+    (tmp_path / "a.png").write_bytes(file)
+    decoder = PngLayoutDecoder(table, (24, 12), "crop")
+    layouts, problems = tf.function(decoder.decode)(tf.constant([file]))
+    assert problems.numpy().tolist() == [b""]
+    expected = LayoutReader(table).read(tmp_path / "a.png", (24, 12), "crop")
+    np.testing.assert_array_equal(layouts[0], expected)
+    assert (expected != LayoutReader(table).read(tmp_path / "a.png", (24, 12))).any()

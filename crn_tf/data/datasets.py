@@ -178,8 +178,9 @@ def open_data_set(
     pairing = _pair(tree, found, need_photos, max_incomplete)
     if not pairing.pairs:
         raise _no_layouts(tree, found, root)
-    convention = labels
-    if not isinstance(convention, Convention):
+    if isinstance(labels, Convention):
+        convention = labels
+    else:
         convention = decide([one.layout for one in pairing.pairs], _classes(tree, root), labels)
     notes = (*pairing.notes, *([f"the data set lies in {tree.root}"] if tree.root != root else []))
     data = FileDataSet(pairing.pairs, convention, pairing.left_out, notes)
@@ -319,7 +320,7 @@ def layout_files(paths: Iterable[Path]) -> list[Path]:
     return files
 
 
-def loose_layouts(files: Sequence[Path], classes: ClassTable) -> FileDataSet:
+def loose_layouts(files: Sequence[Path], convention: Convention | ClassTable) -> FileDataSet:
     """A data set of layout files without photographs, named after the files.
 
     Files of the same name get the suffix behind it (`a_bmp`) if they lie in the same folder, else their folder's name
@@ -333,7 +334,7 @@ def loose_layouts(files: Sequence[Path], classes: ClassTable) -> FileDataSet:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"several layouts would be written as {twice}; give them in separate runs")
-    return FileDataSet([Pair(n, f, None) for n, f in zip(names, files, strict=True)], classes)
+    return FileDataSet([Pair(n, f, None) for n, f in zip(names, files, strict=True)], convention)
 
 
 def _told_apart(path: Path, files: Sequence[Path]) -> str:

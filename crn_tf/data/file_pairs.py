@@ -16,6 +16,7 @@ from crn_tf.data.pairing import Pair
 from crn_tf.errors import UserError
 from crn_tf.tensors import Layout, Pixels
 
+_LOOKED_AT = 16  # layouts, before the rest is read
 _STRETCHED = 0.03  # at most, where shapes are the same: in a small picture, a pixel is more than rounding
 
 
@@ -83,6 +84,33 @@ class FileDataSet:
 
     def warning(self) -> str | None:
         return self._reader.warning()
+
+    def look_for_unknown(self, most: float) -> None:
+        """Read some layouts, evenly spaced, before anybody waits for the rest (see `check_unknown`).
+
+        Args:
+            most: The share of pixels that may be in no class table.
+
+        Raises:
+            UserError: The share is larger.
+        """
+        for index in range(0, len(self), -(-len(self) // _LOOKED_AT)):
+            with suppress(UserError):  # whoever reads them all says so
+                self._reader.read(self.pairs[index].layout)
+        self.check_unknown(most)
+
+    def check_unknown(self, most: float) -> None:
+        """Compare the share of pixels that are in no class table, of layouts read so far, with what is allowed.
+
+        Raises:
+            UserError: The share is larger.
+        """
+        share = self.unknown_share()
+        if share > most:
+            raise UserError(
+                f"{share:.0%} of the labels' pixels are in no class table, more than --max-unknown {most:g} of them: "
+                f"{self.warning()}"
+            )
 
     def unknown_share(self) -> float:
         """Of the pixels of layouts read so far, the share that is in no table (see `LayoutReader`)."""

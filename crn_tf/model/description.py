@@ -1,12 +1,14 @@
 """The description of a model: what is needed to build its generator again, and to read layouts for it."""
 
 import json
-from dataclasses import dataclass
+import reprlib
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from crn_tf.data.class_tables import ClassTable
-from crn_tf.errors import UserError
+from crn_tf.data.images import MAX_PIXELS, Fit, Size
+from crn_tf.errors import UsageError, UserError
 from crn_tf.files import parse_json
 from crn_tf.model.cascade import module_channels, module_heights
 
@@ -26,6 +28,9 @@ class ModelDescription:
         num_images: Images synthesized per layout (k in the paper).
         width: Multiplies the paper's feature channels.
         classes: Of the layouts.
+        fit: What was done with pictures of another aspect ratio in training, and is to be done with layouts:
+            "resize" stretches, "crop" cuts the centre. Files of older versions do not say, and are read as "resize".
+        trained_size: Height and width that it was trained at, if `image_size` is another; see `at_size`.
 
     Example:
         The release's model for 256p, of which nothing is built to know its size:
@@ -43,11 +48,48 @@ class ModelDescription:
     num_images: int
     width: float
     classes: ClassTable
+    fit: Fit = "resize"
+    trained_size: Size | None = None
 
     @property
-    def image_size(self) -> tuple[int, int]:
+    def image_size(self) -> Size:
         """Height and width in pixels."""
         return self.height, self.height // self.base_grid[0] * self.base_grid[1]
+
+    def at_size(self, size: Size) -> "ModelDescription":
+        """The same network for images of another size: the same modules, from another base grid.
+
+        Args:
+            size: Height and width; each is a number of rows or columns doubled as often as here.
+
+        Raises:
+            UsageError: No base grid doubles up to that size in as many modules, or it is too large.
+
+        Example:
+            >>> from crn_tf import CITYSCAPES, ModelDescription
+            >>> description = ModelDescription(256, base_grid=(4, 8), num_images=9, width=1.0, classes=CITYSCAPES)
+            >>> wide = description.at_size((256, 768))
+            >>> wide.base_grid, wide.trained_size, wide.at_size((256, 512)) == description
+            ((4, 12), (256, 512), True)
+        """
+        if size == self.image_size:
+            return self
+        (height, width), scale = size, self.height // self.base_grid[0]
+        if height % scale or width % scale:
+            nearest = "x".join(str(max(1, round(side / scale)) * scale) for side in size)
+            raise UsageError(
+                f"--size {height}x{width}: the model has {scale.bit_length()} modules, so height and width have to be "
+                f"multiples of {scale}; the nearest such size is {nearest}"
+            )
+        if height * width > MAX_PIXELS:
+            raise UsageError(f"--size {height}x{width} has more than {MAX_PIXELS:,} pixels: choose a smaller one")
+        trained = self.trained_size or self.image_size
+        return replace(
+            self,
+            height=height,
+            base_grid=(height // scale, width // scale),
+            trained_size=None if size == trained else trained,
+        )
 
     def build(self) -> "keras.Model":
         """Build the generator, with fresh weights: from layouts [B, H, W, C] to images [B, k, H, W, 3].
@@ -61,7 +103,10 @@ class ModelDescription:
 
     def to_json(self) -> str:
         """The description as readable text."""
-        return json.dumps({**vars(self), "classes": self.classes.to_json()}, indent=1) + "\n"
+        values = {**vars(self), "classes": self.classes.to_json()}
+        if self.trained_size is None:
+            del values["trained_size"]
+        return json.dumps(values, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "ModelDescription":
@@ -79,7 +124,10 @@ class ModelDescription:
         if type(width) not in (int, float) or not 0 < width <= _LARGEST_COUNT:
             raise ValueError(f"width must be a number from 0 to {_LARGEST_COUNT}")
         module_heights(height, rows)
-        return cls(height, (rows, columns), images, width, classes)
+        fit = values.get("fit", "resize")  # older versions did not keep it
+        if fit not in get_args(Fit):
+            raise ValueError(f"fit is {reprlib.repr(fit)}, expected one of {', '.join(get_args(Fit))}")
+        return cls(height, (rows, columns), images, width, classes, fit, _trained_size(values))
 
     @property
     def parameters(self) -> int:
@@ -107,13 +155,30 @@ class ModelDescription:
             )
 
     def difference(self, other: "ModelDescription") -> str | None:
-        """What makes another generator's weights unfit for this one, or None if nothing does."""
+        """What makes another generator's weights unfit for this one, or None if nothing does.
+
+        How pictures of another shape were treated does not: `fit` may differ, and a run keeps its own by its settings.
+        """
         for name in ("height", "base_grid", "num_images", "width"):
             if getattr(self, name) != getattr(other, name):
                 return f"{name.replace('_', ' ')} {getattr(other, name)}, expected {getattr(self, name)}"
         if self.classes.names != other.classes.names:
             return f"classes {_brief(other.classes)}, expected {_brief(self.classes)}"
         return None
+
+
+def _trained_size(values: dict[str, Any]) -> Size | None:
+    """The trained size in a description's values; None if they have none.
+
+    Raises:
+        ValueError: It is not two positive whole numbers.
+    """
+    found = values.get("trained_size")
+    if found is None:
+        return None
+    if not isinstance(found, list) or len(found) != 2 or not all(type(n) is int and n > 0 for n in found):
+        raise ValueError("trained_size must be two positive whole numbers")
+    return found[0], found[1]
 
 
 def _brief(classes: ClassTable) -> str:

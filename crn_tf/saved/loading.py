@@ -1,33 +1,46 @@
 """Trained generators, from wherever they are: run folders, weights files and the 2017 release's checkpoints."""
 
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import get_args
 
 import h5py
 import keras
 
+from crn_tf.data.images import Fit, Size
 from crn_tf.errors import UserError, one_line
+from crn_tf.files import parse_json, read_json
 from crn_tf.model.cascade import module_height
 from crn_tf.model.description import ModelDescription
 from crn_tf.precision import Precision, computing_in
 from crn_tf.saved.checkpoints import DESCRIPTION_ATTRIBUTE, named
-from crn_tf.saved.release import describe_release, load_release_checkpoint, release_data, release_prefix
+from crn_tf.saved.release import build_generator_from_release, describe_release, release_prefix
 from crn_tf.saved.run_checkpoints import restore_checkpoint
 from crn_tf.saved.run_folder import WEIGHTS_NAME, RunFolder, no_weights
 from crn_tf.weights_guard import check_weights_file
 
 
-def load_generator(path: str | Path, precision: Precision | None = None) -> tuple[keras.Model, ModelDescription]:
+def load_generator(
+    path: str | Path, precision: Precision | None = None, size: Size | None = None
+) -> tuple[keras.Model, ModelDescription]:
     """Build the generator of a run folder (its newest checkpoint), a weights file, or a checkpoint of the 2017 release.
 
     Args:
         path: `runs/NAME`, `generator.weights.h5` or `result_256p/model.ckpt`.
         precision: That the generator computes in; Keras' current policy if not given.
+        size: Height and width of layouts and images, if others than those it was trained at; see
+            `ModelDescription.at_size`.
 
     Returns:
-        The generator, and the description of its model.
+        The generator, and the description of its model, at the size that was asked for.
 
     Raises:
         UserError: There is no trained model, or its files are damaged.
+        UsageError: The network cannot have that size.
 
     Example:
         >>> import tempfile
@@ -37,36 +50,58 @@ def load_generator(path: str | Path, precision: Precision | None = None) -> tupl
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_weights(Path(folder) / "small.weights.h5", small.build(), small)
         ...     generator, description = load_generator(Path(folder) / "small.weights.h5")
+        ...     wide, _ = load_generator(Path(folder) / "small.weights.h5", size=(16, 48))
         >>> description.image_size, description.num_images, len(description.classes.names)
         ((16, 32), 2, 19)
-        >>> generator.output_shape
-        (None, 2, 16, 32, 3)
+        >>> generator.output_shape, wide.output_shape
+        ((None, 2, 16, 32, 3), (None, 2, 16, 48, 3))
     """
     if precision:
         with computing_in(precision):
-            return load_generator(path)
-    path = Path(path) if Path(path).name else Path(path).resolve()  # "." has no name
+            return load_generator(path, size=size)
+    description, load = _find(Path(path) if Path(path).name else Path(path).resolve())  # "." has no name
+    wanted = description.at_size(size) if size else description
+    generator = load()
+    return (generator if wanted is description else _at_size(generator, wanted)), wanted
+
+
+def _find(path: Path) -> tuple[ModelDescription, Callable[[], keras.Model]]:
+    """What a trained model is, and what builds its generator and reads its weights.
+
+    Raises:
+        UserError: There is no trained model, or its description is damaged.
+    """
     prefix = release_prefix(path)
     if prefix:
-        description = describe_release(prefix)
-        description.check_size(prefix, release_data(prefix).stat().st_size)
-        generator = description.build()
-        load_release_checkpoint(generator, prefix)
-        return generator, description
+        return describe_release(prefix), functools.partial(build_generator_from_release, prefix)
     if path.is_dir():
         run = RunFolder(path)
-        description = run.description()
+        description = _as_the_run_was_trained(run, run.description())
         description.check_size(run.model, run.stored_bytes())
-        generator = description.build()
-        restore_checkpoint(run, named(generator))
-        return generator, description
+        return description, functools.partial(_load_run, run, description)
     if not path.is_file():
         raise no_weights(path)
-    return _load_weights_file(path)
+    description = _describe_weights_file(path)
+    return description, functools.partial(_load_weights_file, path, description)
 
 
-def _load_weights_file(path: Path) -> tuple[keras.Model, ModelDescription]:
-    """Build the generator that a weights file describes.
+def _load_run(run: RunFolder, description: ModelDescription) -> keras.Model:
+    generator = description.build()
+    restore_checkpoint(run, named(generator))
+    return generator
+
+
+def _as_the_run_was_trained(run: RunFolder, description: ModelDescription) -> ModelDescription:
+    """The description, with what a run's settings say of fitting: the other files of older versions do not."""
+    with suppress(OSError, ValueError, KeyError, TypeError):  # no settings, or damaged: not what is asked for here
+        fit = read_json(run.settings)["fit"]
+        if fit in get_args(Fit):
+            return dataclasses.replace(description, fit=fit)
+    return description
+
+
+def _describe_weights_file(path: Path) -> ModelDescription:
+    """The model that a weights file describes.
 
     Raises:
         UserError: The file is damaged, or not written by this project.
@@ -74,18 +109,49 @@ def _load_weights_file(path: Path) -> tuple[keras.Model, ModelDescription]:
     if not path.name.endswith(".weights.h5"):  # Keras tells formats apart by the suffix
         raise UserError(f"{path} does not end in .weights.h5; expected a weights file written by train.py")
     check_weights_file(path)
-    try:
+    with _in_one_line(path):
         with h5py.File(path) as file:
             text = file.attrs.get(DESCRIPTION_ATTRIBUTE)
         if text is None:
             raise UserError(f"{path} has no description of its model; expected a {WEIGHTS_NAME} written by train.py")
         description = ModelDescription.from_json(text)
         description.check_size(path, path.stat().st_size)
+        tells_fit = "fit" in parse_json(text)
+    return description if tells_fit else _as_the_run_was_trained(RunFolder(path.parent), description)
+
+
+def _load_weights_file(path: Path, description: ModelDescription) -> keras.Model:
+    with _in_one_line(path):
         generator = description.build()
         generator.load_weights(path)
+    return generator
+
+
+@contextmanager
+def _in_one_line(path: Path) -> Iterator[None]:
+    """Turn what is raised while a weights file is read into one line that names it."""
+    try:
+        yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise UserError(f"cannot read the weights {path}: {one_line(error)}") from error
-    return generator, description
+
+
+def _at_size(generator: keras.Model, wanted: ModelDescription) -> keras.Model:
+    """The same network from another base grid: kernels, gains and offsets do not depend on it.
+
+    Args:
+        generator: The trained one.
+        wanted: Its description at another size.
+    """
+    other, trained_height = wanted.build(), generator.input_shape[1]
+
+    def trained_name(path: str) -> str:  # layers are named after their heights: module_6_conv1 was module_4_conv1
+        return re.sub(r"\d+", lambda height: str(int(height[0]) * trained_height // wanted.height), path, count=1)
+
+    trained = {variable.path: variable for variable in generator.variables}
+    for variable in other.variables:
+        variable.assign(trained[trained_name(variable.path)])
+    return other
 
 
 def take_over_weights(generator: keras.Model, path: str | Path) -> tuple[list[int], list[int]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from crn_tf.data.datasets import DataSet
-from crn_tf.errors import UserError
+from crn_tf.errors import UserError, unprintable
 from crn_tf.files import lock, read_json, read_small_text, remove_unfinished, write_text
 from crn_tf.model.description import ModelDescription
 
@@ -58,15 +58,22 @@ class RunFolder:
             self._lock.close()
             self._lock = None
 
-    def prepare(self, settings: str, description: ModelDescription, data: DataSet) -> None:
-        """Write what the run is: its settings, its model, and which pairs it trains on.
+    def prepare(self, settings: str, description: ModelDescription, data: DataSet, labels: str | None = None) -> None:
+        """Write what the run is: its settings, its model, which pairs it trains on, and how labels are read.
 
         Raises:
             UserError: The folder cannot be written.
         """
         write_text(self.settings, settings)  # first: settings are how a started run is found
         write_text(self.model, description.to_json())
-        write_text(self._data, json.dumps(contents(data)) + "\n")
+        write_text(self._data, json.dumps({**contents(data), "labels": labels}) + "\n")
+
+    def labels(self) -> str | None:
+        """How the run read its label files; None if it had none, or did not say."""
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            told = read_json(self._data).get("labels")
+            return told if isinstance(told, str) and not unprintable(told) else None
+        return None
 
     def check_data(self, data: DataSet) -> None:
         """Compare a data set with the one the run was started with.
@@ -80,7 +87,7 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise UserError(f"cannot read {self._data}: {error}") from error
         now = contents(data)
-        if before != now:
+        if any(before.get(name) != value for name, value in now.items()):
             raise UserError(
                 f"the run {self.path} was started on {pairs_before} pairs, now there are {now['pairs']}, or they "
                 "have other names: start a new run, or bring back the data as they were"

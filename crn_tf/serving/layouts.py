@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from crn_tf.data.class_tables import ClassTable
-from crn_tf.data.images import Size
+from crn_tf.data.images import Fit, Size
 from crn_tf.data.label_looks import VOC_COLORS
 from crn_tf.data.near_colors import known_colors, reaches
 
@@ -35,14 +35,15 @@ _NO_COLOR = 255  # in tables of classes: a colour outside the palette
 class PngLayoutDecoder:
     """Decodes PNG layouts of one class table to class ids of one size, in the graph that is being traced."""
 
-    def __init__(self, classes: ClassTable, size: Size) -> None:
+    def __init__(self, classes: ClassTable, size: Size, fit: Fit = "resize") -> None:
         """Prepare the tables.
 
         Args:
             classes: How the data set's files write classes.
             size: Height and width to return.
+            fit: "resize" stretches; "crop" cuts the centre to the aspect ratio first.
         """
-        self._size, self._void = size, classes.void
+        self._size, self._void, self._fit = size, classes.void, fit
         self._class_of_id = np.where(classes.class_of_id < 0, classes.void, classes.class_of_id).astype(np.uint8)
         self._named = classes.class_of_id[:256] >= 0
         self._class_of_number = np.stack([classes.class_of_color[np.arange(256) * unit] for unit in _UNITS])
@@ -165,7 +166,7 @@ class PngLayoutDecoder:
         return tf.where(found, tf.gather(self._class_of_color, places), tf.constant(_NO_COLOR, tf.uint8))
 
     def _resize(self, pixels: tf.Tensor) -> tf.Tensor:
-        return resize_nearest(pixels, self._size, axis=0)
+        return fit_nearest(pixels, self._size, axis=0, fit=self._fit)
 
 
 def resize_nearest(pixels: tf.Tensor, size: Size, axis: int) -> tf.Tensor:
@@ -404,3 +405,29 @@ def _palette_to_grey() -> NDArray[np.uint8]:
         return np.frombuffer(struct.pack(">I", 13) + content + struct.pack(">I", zlib.crc32(content)), np.uint8)
 
     return chunk(_PALETTE) ^ chunk(_GREY)
+
+
+def fit_nearest(pixels: tf.Tensor, size: Size, axis: int, fit: Fit) -> tf.Tensor:
+    """Bring pictures to a size as `images.resize` does: stretched, or their centre.
+
+    Args:
+        pixels: [..., h, w, ...], of any size.
+        size: Height and width to return.
+        axis: Which axis is h; w follows.
+        fit: "resize" stretches; "crop" cuts the centre to the aspect ratio first.
+    """
+    if fit == "resize":
+        return resize_nearest(pixels, size, axis)
+    found = tf.shape(pixels)[axis : axis + 2]
+    sides = tf.cast(found, tf.float64)
+    wanted = unknown_to_optimizers(tf.constant(size, tf.float64), tf.TensorShape([2]))  # as in `_nearest`
+    part = tf.minimum(wanted * tf.reduce_min(sides / wanted), sides)
+    first = (sides - part) / 2
+    start, end = (tf.cast(edge, tf.float32) for edge in (first, first + part))  # as Pillow keeps a box
+    steps = tf.cast(end - start, tf.float64) / wanted
+    for index, target in enumerate(size):
+        first_place = tf.cast(start[index], tf.float64) + steps[index] / 2
+        places = tf.cumsum(tf.concat([[first_place], tf.fill([target - 1], steps[index])], 0))
+        places = tf.minimum(tf.cast(places, tf.int32), found[index] - 1)
+        pixels = tf.gather(pixels, places, axis=axis + index)
+    return pixels

@@ -14,7 +14,7 @@ from crn_tf.data.images import ImageFormat
 from crn_tf.model.description import ModelDescription
 from crn_tf.model.passes import unfused
 from crn_tf.precision import Precision
-from crn_tf.serving.layouts import PngLayoutDecoder, resize_nearest, unknown_to_optimizers
+from crn_tf.serving.layouts import PngLayoutDecoder, fit_nearest, unknown_to_optimizers
 from crn_tf.tensors import OneHotLayout
 
 SUM_TOLERANCE = 0.01  # of the fractions of a soft layout's pixel; half precision rounds by less
@@ -42,7 +42,7 @@ class ServingModel(tf.Module):
             stored_in: Type of the stored kernels. Gains, offsets and the projection are always stored in float32.
         """
         super().__init__(name="crn")
-        self._size, self._classes = description.image_size, description.classes
+        self._size, self._classes, self._fit = description.image_size, description.classes, description.fit
         self._num_images, self._image_format = description.num_images, image_format
         self._generator = _Untracked(generator)
         self._trainable = [_variable(v, stored_in) for v in generator.trainable_variables]
@@ -69,7 +69,7 @@ class ServingModel(tf.Module):
     def class_ids(self, layouts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images of layouts of class ids: [B, h, w], of any size -> uint8 [B, k, H, W, 3]."""
         layouts = _shaped(layouts, [None] * 3, "class ids")
-        layouts = tf.cast(resize_nearest(layouts, self._size, axis=1), tf.int32)
+        layouts = tf.cast(fit_nearest(layouts, self._size, axis=1, fit=self._fit), tf.int32)
         return {"images": self._synthesize(self._one_hot(layouts))}
 
     def soft(self, layouts: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -95,7 +95,7 @@ class ServingModel(tf.Module):
         """Encoded images of PNG layouts: string [B] -> string [B, k]."""
         with tf.device("/CPU:0"):
             pngs = _shaped(layout_bytes, [None], "PNG layouts")
-            layouts, problems = PngLayoutDecoder(self._classes, self._size).decode(pngs)
+            layouts, problems = PngLayoutDecoder(self._classes, self._size, self._fit).decode(pngs)
             layouts = _required(
                 layouts,
                 lambda _: tf.reduce_all(problems == ""),

@@ -105,7 +105,8 @@ def model_card(description: ModelDescription, served: ServedAs, source: Path, da
             "that is trained or tested on them is still to be tested on photographs.",
             "",
             f"- The network knows the classes above only, at {height}x{width}; layouts of another size are resized "
-            "with nearest neighbour, and thin objects may vanish.",
+            "with nearest neighbour, and thin objects may vanish. Those of another shape are "
+            f"{'stretched' if description.fit == 'resize' else 'cut to their centre'}.",
             "- It imitates the places, weather and cameras of its training data, with their omissions and biases; "
             "layouts unlike those give implausible pictures.",
             "- Persons, faces, writing and signs are textures without meaning.",
@@ -123,7 +124,7 @@ def _model_rows(description: ModelDescription, served: ServedAs, source: Path) -
         "| --- | --- |",
         f"| exported from | `{'/'.join(source.parts[-2:])}`{_moment(source)} |",
         f"| made with | crn_tf {__version__} |",
-        f"| image size | {height}x{width} (height x width) |",
+        f"| image size | {height}x{width} (height x width){_trained_at(description)} |",
         f"| images for each layout | {description.num_images} |",
         f"| network | base grid {rows}x{columns}, width {description.width:g}, {served.parameters:,} parameters |",
         f"| arithmetic | {served.precision}; normalization statistics and projection float32 |",
@@ -131,6 +132,14 @@ def _model_rows(description: ModelDescription, served: ServedAs, source: Path) -
         f"| effect of the precision | {served.effect} |",
         f"| encoded images | {served.image_format} |",
     ]
+
+
+def _trained_at(description: ModelDescription) -> str:
+    """At which size the model was trained, if images have another."""
+    if description.trained_size is None:
+        return ""
+    height, width = description.trained_size
+    return f"; trained at {height}x{width}, so that at this size objects and their arrangement may be less plausible"
 
 
 def _moment(source: Path) -> str:

@@ -21,7 +21,7 @@ from crn_tf.model.cascade import MAX_MODULES, coarsest_grid, module_heights, par
 from crn_tf.model.loss_weights import find_loss_weights
 from crn_tf.model.vgg_weights import find_weights
 from crn_tf.precision import Precision
-from crn_tf.training.settings import LossName, Pooling, Recomputation, TrainSettings
+from crn_tf.training.settings import Labels, LossName, Pooling, Recomputation, TrainSettings
 
 RESOLUTIONS = (256, 512, 1024)
 MAX_SEED = 2**32 - 1  # NumPy takes no larger one
@@ -39,6 +39,13 @@ class DataFlags:
         arg(metavar="{cityscapes,release,folder,toy}", help_behavior_hint=INSTEAD("seen from the folder's shape")),
     ] = None
     """How the data set's files lie; toy: streets that are built in."""
+    labels: Labels = TrainSettings.labels
+    """What the label files hold: the class table's ids, or its colours; 0, 1, ... in the order of the names (trainids), or
+    Cityscapes' own ids (labelids); auto: found from the files."""
+    max_unknown: float = TrainSettings.max_unknown
+    """Share of the labels' pixels that may be in no class table; with more, training stops."""
+    validation_share: float = TrainSettings.validation_share
+    """Share of the training pairs to split off for validation, by their names, where there is no split for it."""
     fit: Fit = TrainSettings.fit
     """Stretch pictures of another aspect ratio, or cut their centre."""
     flip: bool = TrainSettings.flip
@@ -46,8 +53,8 @@ class DataFlags:
     cache: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint=INSTEAD("no cache"))] = None
     """Folder for decoded pairs, so that each file is decoded once and not in every epoch."""
     max_unreadable: float = TrainSettings.max_unreadable
-    """Share of the pairs whose files may turn out to be unreadable while training: they are left out.
-    With more the run saves and stops."""
+    """Share of the pairs that may be incomplete, or whose files may turn out to be unreadable: they are left out.
+    With more a run does not start, or saves and stops."""
 
 
 @dataclass(frozen=True)
@@ -266,7 +273,7 @@ class TrainFlags:
         """Flags that are settings without a decision."""
         data, model, run = self.data, self.model, self.run
         names = {
-            data: ("data", "fit", "flip", "cache", "max_unreadable"),
+            data: ("data", "fit", "flip", "cache", "max_unreadable", "labels", "max_unknown", "validation_share"),
             model: ("width", "init_from", "init_optimizer"),
             self.loss: ("vgg_pool",),
             self.schedule: ("steps", "batch", "lr", "adam_epsilon", "seed"),
@@ -363,8 +370,12 @@ def _check_amounts(flags: TrainFlags) -> None:
             value = getattr(group, name)
             if value is not None and not 0 < value < float("inf"):
                 raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, not {value}")
-    if not 0 <= flags.data.max_unreadable < 1:
-        raise UsageError(f"--max-unreadable is a share, from 0 to less than 1, not {flags.data.max_unreadable}")
+    for name in ("max_unreadable", "validation_share"):
+        if not 0 <= getattr(flags.data, name) < 1:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} is a share, from 0 to less than 1, not {getattr(flags.data, name)}")
+    if not 0 <= flags.data.max_unknown <= 1:
+        raise UsageError(f"--max-unknown is a share, from 0 to 1, not {flags.data.max_unknown}")
     if not 0 <= flags.schedule.seed <= MAX_SEED:
         raise UsageError(f"--seed must be from 0 to {MAX_SEED}, not {flags.schedule.seed}")
     if (flags.loss.rebalance_epoch or 0) < 0:

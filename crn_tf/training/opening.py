@@ -63,7 +63,7 @@ def open_run(settings: TrainSettings, folder: RunFolder, distribution: Distribut
         trainer, why = build_trainer(settings, description, distribution.replicas)
     # Kept, because a run that goes on with the other choice would differ by rounding.
     settings = dataclasses.replace(settings, remat="on" if trainer.recompute else "off")
-    notes = [why] if trainer.recompute else []
+    notes = [*data.notes(), *([why] if trainer.recompute else [])]
 
     step = 0  # 7
     if distribution.chief:

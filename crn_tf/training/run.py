@@ -117,7 +117,8 @@ class TrainingRun:
         try:
             if self.step == 0 and self.folder.checkpoints():
                 raise UserError(f"another process has trained in {self.folder.path} meanwhile: choose another --out")
-            self.folder.prepare(self.settings.to_json(), self.description, self.data.train.data)
+            labels = self.data.files[0].convention.evidence if self.data.files else None
+            self.folder.prepare(self.settings.to_json(), self.description, self.data.train.data, labels)
             return self._train(interruptions or Interruptions())
         finally:
             self.folder.unlock()
@@ -274,6 +275,7 @@ class TrainingRun:
         window = self.trainer.read_window()
         unreadable = int(self.distribution.merged(self.data.train.are_unreadable()).sum())
         self.data.train.check_unreadable(unreadable)  # no worker alone has met all of them
+        self.data.check_unknown()
         progress.show(window)
         images = (self.step - self._logged_step) * self.settings.batch
         scalars = {

@@ -1,10 +1,12 @@
 """The data of a training run: what it trains on, what it validates on, and the few pairs its sample sheets show."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from crn_tf.data.class_tables import ClassTable
-from crn_tf.data.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_data_set, splits
+from crn_tf.data.conventions import Convention, LabelForm
+from crn_tf.data.datasets import DataSet, EvenSample, FileDataSet, ToyDataSet, find_kind, open_data_set, splits
 from crn_tf.data.decoded_cache import DecodedCache
 from crn_tf.data.pipeline import InputPipeline
 from crn_tf.training.settings import TrainSettings
@@ -19,21 +21,44 @@ class RunData:
     train: InputPipeline
     validation: InputPipeline | None  # None: the data set has no validation split
     samples: InputPipeline  # of the validation split, else of the training pairs
+    files: tuple[FileDataSet, ...]  # the data sets of files among them, the training pairs first
+    max_unknown: float
 
     @property
     def classes(self) -> ClassTable:
         """The data set's classes."""
         return self.train.data.classes
 
+    def notes(self) -> list[str]:
+        """Lines about how files were found and are read."""
+        lines = [note for data in self.files for note in (data.convention.evidence, *data.notes)]
+        return list(dict.fromkeys(filter(None, lines)))
+
     def left_out(self) -> list[str]:
-        """A line for each pair that could not be read so far."""
+        """A line for each pair that is incomplete, or could not be read so far."""
         pipelines = [pipeline for pipeline in (self.train, self.validation, self.samples) if pipeline]
-        return [f"{why}; the pair is left out" for pipeline in pipelines for why in pipeline.unreadable]
+        incomplete = [why for data in self.files for why in data.left_out]
+        return [f"{why}; the pair is left out" for why in (*incomplete, *_unreadable(pipelines))]
+
+    def check_unknown(self) -> None:
+        """Compare the share of pixels that are in no class table, of what was read so far, with what is allowed.
+
+        Raises:
+            UserError: The share is larger.
+        """
+        for data in self.files:
+            data.check_unknown(self.max_unknown)
 
     def warnings(self) -> list[str]:
         """Lines about odd things found in what was read so far; others, once there are more files in the count."""
         sources = [pipeline.data for pipeline in (self.train, self.validation) if pipeline]
-        return [warning for data in sources if (warning := data.warning())]
+        decided = [warning for data in self.files for warning in data.convention.warnings]
+        return [*dict.fromkeys(decided), *(warning for data in sources if (warning := data.warning()))]
+
+
+def _unreadable(pipelines: Sequence[InputPipeline]) -> Iterator[str]:
+    """Why pairs could not be read, each once."""
+    yield from dict.fromkeys(why for pipeline in pipelines for why in pipeline.unreadable)
 
 
 def open_run_data(
@@ -53,23 +78,35 @@ def open_run_data(
     kind = settings.dataset
     if kind is None:  # of an older run, whose data were not there when its settings were read
         kind = find_kind(settings.data or Path())
-    data = open_data_set(settings.data, kind, "train", settings.size[0])
-    has_validation = "val" in splits(settings.data, kind)
-    validation = open_data_set(settings.data, kind, "val", settings.size[0]) if has_validation else None
-    for part in (data, validation):
-        if isinstance(part, FileDataSet):
-            part.check_sizes(skip_unreadable=goes_on)
+    incomplete, share = settings.max_unreadable, settings.validation_share
+    asked = None if settings.labels == "auto" else settings.labels
+
+    def part(split: str, labels: LabelForm | Convention | None) -> FileDataSet | ToyDataSet:
+        height = settings.size[0]
+        return open_data_set(
+            settings.data, kind, split, height, max_incomplete=incomplete, validation_share=share, labels=labels
+        )
+
+    data = part("train", asked)
+    has_validation = "val" in splits(settings.data, kind, share)
+    # Read as the training pairs are.
+    validation = part("val", data.convention if isinstance(data, FileDataSet) else None) if has_validation else None
+    files = tuple(each for each in (data, validation) if isinstance(each, FileDataSet))
+    for each in files:
+        each.check_sizes(goes_on, incomplete)
+        each.look_for_unknown(settings.max_unknown)
     size, fit = settings.size, settings.fit
     read = DecodedCache(data, size, fit, settings.cache) if settings.cache and use_cache else data
 
     def some(source: DataSet, count: int, max_unreadable: float) -> InputPipeline:
         return InputPipeline(EvenSample(source, count), size, fit, max_unreadable=max_unreadable)
 
-    share = settings.max_unreadable
-    train = InputPipeline(read, size, fit, settings.batch, settings.seed, settings.flip, share, shard)
+    unreadable = settings.max_unreadable
+    train = InputPipeline(read, size, fit, settings.batch, settings.seed, settings.flip, unreadable, shard)
     samples = some(validation or read, SAMPLES, 1.0)  # as long as there is any
     if not validation:
-        return RunData(train, None, samples)
+        return RunData(train, None, samples, files, settings.max_unknown)
     # Of a few pairs, a single one may be more than the share.
-    share = share and max(share, 1 / min(len(validation), settings.validation_limit))
-    return RunData(train, some(validation, settings.validation_limit, share), samples)
+    unreadable = unreadable and max(unreadable, 1 / min(len(validation), settings.validation_limit))
+    pairs = some(validation, settings.validation_limit, unreadable)
+    return RunData(train, pairs, samples, files, settings.max_unknown)

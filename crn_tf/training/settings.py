@@ -23,6 +23,7 @@ from crn_tf.precision import Precision
 LossName = Literal["content", "best-image", "best-per-class"]
 Pooling = Literal["avg", "max"]
 Recomputation = Literal["auto", "on", "off"]
+Labels = Literal["auto", "ids", "colours", "trainids", "labelids"]
 _PAIRS = ("size", "base_grid")  # written as 192x256
 # What runs did that were started before a setting was there, where its default is another today.
 _BEFORE: dict[str, Any] = {"adam_epsilon": 1e-7, "rebalance_epoch": 0, "data": None, "dataset": None}
@@ -37,6 +38,9 @@ class TrainSettings:
         base_grid: Rows and columns of the first module's grid.
         data: The data set's folder; None for the toy data set.
         dataset: How its files lie; None if an older run did not say, and its folder is not there now.
+        labels: What the label files hold; "auto" finds out.
+        max_unknown: Share of the pixels that may be in no class table.
+        validation_share: Share of the training pairs that are split off for validation, where there is no split for it.
         cache: Folder for decoded pairs; None for none.
         rebalance_epoch: Epoch over which the taps' terms are measured; 0 for none.
         init_from: The trained model to start from; None for none.
@@ -61,6 +65,9 @@ class TrainSettings:
     flip: bool = False
     cache: Path | None = None
     max_unreadable: float = 0.05
+    labels: Labels = "auto"
+    max_unknown: float = 0.3
+    validation_share: float = 0.0
     init_from: Path | None = None
     init_optimizer: bool = False
     train_modules: tuple[int, ...] | None = None

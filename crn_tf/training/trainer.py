@@ -27,7 +27,9 @@ from crn_tf.training.settings import TrainSettings
 
 def describe_model(settings: TrainSettings, classes: ClassTable) -> ModelDescription:
     """The model that resolved settings ask for, with a data set's classes."""
-    return ModelDescription(settings.size[0], settings.base_grid, settings.images, settings.width, classes)
+    return ModelDescription(
+        settings.size[0], settings.base_grid, settings.images, settings.width, classes, settings.fit
+    )
 
 
 def build_trainer(settings: TrainSettings, description: ModelDescription, replicas: int = 1) -> tuple["Trainer", str]:
