@@ -40,8 +40,8 @@ class DataFlags:
     ] = None
     """How the data set's files lie; toy: streets that are built in."""
     labels: Labels = TrainSettings.labels
-    """What the label files hold: the class table's ids, or its colours; 0, 1, ... in the order of the names (trainids), or
-    Cityscapes' own ids (labelids); auto: found from the files."""
+    """What the label files hold: the class table's ids, or its colours; trainids: 0, 1, ... in the order of the names;
+    labelids: Cityscapes' own; auto: found from the files."""
     max_unknown: float = TrainSettings.max_unknown
     """Share of the labels' pixels that may be in no class table; with more, training stops."""
     validation_share: float = TrainSettings.validation_share
