@@ -25,6 +25,7 @@ from crn_tf.command_line import INSTEAD, how_to_call
 from crn_tf.data import sheets
 from crn_tf.data.conventions import decide
 from crn_tf.data.datasets import (
+    KINDS,
     DataSet,
     FileDataSet,
     Kind,
@@ -65,7 +66,7 @@ class TestSettings:
     """Layout files, folders of them, or a data set."""
     dataset: Annotated[
         Kind | None,
-        arg(metavar="{cityscapes,release,folder,toy}", help_behavior_hint=INSTEAD("seen from the folder's shape")),
+        arg(metavar=KINDS, help_behavior_hint=INSTEAD("seen from the folder's shape")),
     ] = None
     """How the files of a data set lie."""
     split: str = "val"

@@ -167,6 +167,8 @@ def _training(settings: TrainSettings, run: RunFolder) -> list[str]:
     named = {"random": "an untrained VGG19", "imagenet": "VGG19 trained on ImageNet, from Keras"}
     perceiver = named.get(weights) or f"VGG19 of the file `{_name(Path(weights))}`"
     lines = ["Settings: " + ", ".join(told) + ".", "", f"Perceiver: {perceiver}."]
+    if labels := run.labels():
+        lines += ["", f"How its label files were read: {labels.removeprefix('labels: ')}."]
     if settings.init_from:
         lines += ["", f"It was grown from `{_name(settings.init_from)}`."]
     curve = loss_curve(run)

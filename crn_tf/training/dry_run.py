@@ -1,5 +1,7 @@
 """What a run would be, without training it: `train.py --dry-run`. Writes nothing."""
 
+import sys
+
 from crn_tf.errors import UserError
 from crn_tf.model.description import ModelDescription
 from crn_tf.model.perceiver import build_perceiver
@@ -43,6 +45,10 @@ def print_plan(
         check_goes_on(folder, description, data)
     validation = f"{len(data.validation.data)} validation pairs" if data.validation else "no validation split"
     print(f"data: {len(data.train.data)} training pairs, {validation}, {description.classes.num_classes} classes")
+    for note in data.notes():
+        print(note)
+    for warning in (*data.left_out(), *data.warnings()):
+        print(f"warning: {warning}", file=sys.stderr)
     print(f"parameters: {description.parameters:,}")
     _print_memory(settings, description, settings.batch // (workers * len(devices)))
     _print_schedule(settings, folder, data)

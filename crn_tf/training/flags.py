@@ -14,7 +14,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, arg
 
 from crn_tf.command_line import INSTEAD, Switch, how_to_call
-from crn_tf.data.datasets import EXPECTED_FORMS, Kind, find_kind
+from crn_tf.data.datasets import EXPECTED_FORMS, KINDS, Kind, find_kind
 from crn_tf.data.images import Fit, Size
 from crn_tf.errors import UsageError, UserError
 from crn_tf.model.cascade import MAX_MODULES, coarsest_grid, module_heights, parse_pair
@@ -36,7 +36,7 @@ class DataFlags:
     """Folder of the data set."""
     dataset: Annotated[
         Kind | None,
-        arg(metavar="{cityscapes,release,folder,toy}", help_behavior_hint=INSTEAD("seen from the folder's shape")),
+        arg(metavar=KINDS, help_behavior_hint=INSTEAD("seen from the folder's shape")),
     ] = None
     """How the data set's files lie; toy: streets that are built in."""
     labels: Labels = TrainSettings.labels
