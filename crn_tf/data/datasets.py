@@ -236,7 +236,8 @@ def _classes(tree: Tree, root: Path) -> ClassTable:
         published = importlib.import_module("crn_tf.data.published_tables").PUBLISHED
     except ModuleNotFoundError:
         published = {"cityscapes": CITYSCAPES}
-    table = published.get(name)
+    entry = published.get(name)
+    table = getattr(entry, "table", entry)
     if not isinstance(table, ClassTable):
         raise UserError(
             f"the classes of {tree.shape.kind} are not known here: no {own} with their names, ids and palette"
