@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, get_args
 
 from crn_tf.data import scenes
 from crn_tf.data.class_tables import ClassTable, find_class_file, read_class_table
@@ -17,8 +17,10 @@ from crn_tf.data.trees import EXPECTED_FORMS, Kind, Tree, find_tree
 from crn_tf.errors import UsageError, UserError
 from crn_tf.tensors import Layout, Pixels
 
+KINDS = "{" + ",".join(get_args(Kind)) + "}"  # as help shows the choice
 __all__ = [
     "EXPECTED_FORMS",
+    "KINDS",
     "DataSet",
     "EvenSample",
     "FileDataSet",

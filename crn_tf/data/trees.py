@@ -134,7 +134,7 @@ SHAPES = (
     Shape("camvid", "LabeledApproved_full", "701_StillsRaw_full", ("_L",), lists=("", "splits"), classes="camvid32"),
     Shape("camvid", "{split}annot", "{split}", classes="camvid11"),
     Shape("kitti", "{split}/semantic", "{split}/image_2"),
-    Shape("bdd100k", "labels/sem_seg/masks/{split}", "images/10k/{split}"),
+    Shape("bdd100k", "labels/sem_seg/masks/{split}", "images/10k/{split}", classes="bdd100k"),
     Shape("gta5", "labels", "images", lists=("",), holds=_all_numbered),
 )
 _CITY = Shape(  # photographs and layouts of one city in one folder
