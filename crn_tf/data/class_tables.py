@@ -27,6 +27,7 @@ from crn_tf.data import class_lists
 from crn_tf.data.class_lists import MAX_NAMES as MAX_NAMES
 from crn_tf.data.class_lists import Color as Color
 from crn_tf.data.class_lists import is_color
+from crn_tf.data.class_texts import parse_text_list
 from crn_tf.errors import UserError, unprintable
 from crn_tf.files import read_small, write_text
 
@@ -190,7 +191,7 @@ def read_class_table(path: Path) -> ClassTable:
         text = class_lists.decode(read_small(path))
         is_json = path.suffix.lower() == ".json" or text.lstrip().startswith("{")
         expected = expected if is_json else "text of UTF-8 with one class in each line"
-        listed = class_lists.parse_json_list(text) if is_json else class_lists.parse_text_list(text)
+        listed = class_lists.parse_json_list(text) if is_json else parse_text_list(text)
     except FileNotFoundError as error:
         raise UserError(f"no {path}; expected a file with the data set's names, palette and void id") from error
     except KeyError as error:

@@ -77,8 +77,8 @@ PUBLISHED: dict[str, PublishedTable] = {
         title="GTA5 (Playing for Data), Cityscapes' labelIds in its colours",
         table=CITYSCAPES,
         written=("ids", "colours"),
-        source="download.visinf.tu-darmstadt.de/data/from_games: read_mapping.zip",
-        checked="the conversions to trainIds of DAFormer and SELMA; this project's 2017 release, trained on GTA5",
+        source="download.visinf.tu-darmstadt.de/data/from_games: code/read_mapping.zip (readImage.m)",
+        checked="the conversions to trainIds of DAFormer and SELMA",
     ),
     "kitti": PublishedTable(
         title="KITTI semantics, Cityscapes' labelIds",
