@@ -214,8 +214,10 @@ def test_names_of_one_colour_are_told_apart_by_ids_only(tmp_path, values, shared
     table = read(tmp_path, values)
     assert table.shared_colors == (shared,)
     assert table.class_of_id[0] != table.class_of_id[2]
+    number = shared[0] << 16 | shared[1] << 8 | shared[2]
+    assert table.class_of_color[number] == 255 and shared not in table.class_colors
     with pytest.raises(UserError, match=told + ".*; expected layouts of ids"):
-        _ = table.class_of_color
+        table.require_own_colors()
     assert ClassTable.from_json(json.loads(json.dumps(table.to_json()))) == table
 
 
@@ -223,6 +225,7 @@ def test_names_of_one_colour_are_told_apart_by_ids_only(tmp_path, values, shared
 def test_other_tables_share_none(tmp_path, values):
     table = read(tmp_path, values)
     assert not table.shared_colors
+    table.require_own_colors()
     assert [table.class_of_color[r << 16 | g << 8 | b] for r, g, b in table.palette] == list(range(len(table.names)))
 
 

@@ -94,22 +94,34 @@ class ClassTable:
         table[list(self.ids)] = np.arange(len(self.ids))
         return table
 
-    @cached_property
-    def class_of_color(self) -> NDArray[np.uint8]:
-        """uint8 [2**24]: class for every colour R << 16 | G << 8 | B, 255 for one outside the palette.
+    def require_own_colors(self) -> None:
+        """Check that colours tell the class, before layouts are read by them.
 
         Raises:
-            UserError: Two classes share a colour (`shared_colors`, to ask without raising). Files of ids can be read,
-                files of colours cannot.
+            UserError: Two classes share a colour, or a class and void.
         """
         for color in self.shared_colors:
             owners = [name for name, own in zip(self.names, self.palette, strict=True) if own == color]
             both = " and ".join(reprlib.repr(name) for name in (*owners, "void")[:2])
             expected = "expected layouts of ids, or a colour of its own for each in the class table"
             raise UserError(f"{both} have the same colour, {class_lists.hex_color(color)}; {expected}")
+
+    @property
+    def class_colors(self) -> dict[Color, int]:
+        """Colours that tell a class, or void: all but shared ones."""
+        known = dict.fromkeys(self.void_colors, self.void) | {c: i for i, c in enumerate(self.palette)}
+        return {color: number for color, number in known.items() if color not in self.shared_colors}
+
+    @cached_property
+    def class_of_color(self) -> NDArray[np.uint8]:
+        """uint8 [2**24]: class for every colour R << 16 | G << 8 | B, 255 for one outside the palette.
+
+        A colour that two classes share, or a class and void, is marked with 255 too: it tells none of them.
+        `require_own_colors` refuses such a table.
+        """
         table = np.full(1 << 24, 255, np.uint8)
-        table[packed(np.array(self.void_colors).reshape(-1, 3))] = self.void
-        table[packed(np.array(self.palette).reshape(-1, 3))] = np.arange(len(self.palette))
+        known = self.class_colors
+        table[packed(np.array(list(known), np.int32).reshape(-1, 3))] = list(known.values())
         return table
 
     def to_json(self) -> dict[str, Any]:
