@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crn_tf.data.class_tables import CITYSCAPES, ClassTable
-from crn_tf.data.near_colors import REACH, known_colors, mend_edges, near_table, nearest, reaches
+from crn_tf.data.near_colors import REACH, mend_edges, near_table, nearest, reaches
 
 colors = st.tuples(*[st.integers(0, 255)] * 3).filter(any)
 
@@ -13,7 +13,7 @@ colors = st.tuples(*[st.integers(0, 255)] * 3).filter(any)
 @given(st.lists(colors, min_size=2, max_size=12, unique=True))
 def test_no_colour_is_within_reach_of_two_classes(palette):
     table = ClassTable(tuple(map(str, palette)), tuple(palette), tuple(range(len(palette))), (255,))
-    near, known = reaches(table), known_colors(table)
+    near, known = reaches(table)(table)
     for one, reach in near.items():
         assert 0 <= reach <= REACH
         for other, its in near.items():

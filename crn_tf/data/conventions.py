@@ -287,6 +287,10 @@ def _colors(looks: list[Look], classes: ClassTable) -> Convention:
             f"{coded[0].path}{_others(coded)} has {coded[0].code}; expected the class table's colours, or ids: convert "
             "them to grey pictures of ids"
         )
+    try:
+        classes.require_own_colors()
+    except UserError as error:
+        raise UserError(f"{looks[0].path}{_others(looks)} has colours, but {error}") from error
     by_class: Counter[int] = sum((look.colors for look in looks if look.colors is not None), Counter())
     pixels = by_class.total()
     unknown: Counter[Color] = sum((look.unknown for look in looks), Counter())

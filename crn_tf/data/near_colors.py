@@ -15,17 +15,14 @@ _EDGE = 3  # pixels from a blended one to either side of its edge, at most
 _BLEND = 24  # levels in any channel that a blended colour may be off the line between two colours
 
 
-def known_colors(classes: ClassTable) -> dict[Color, int]:
-    """The class of each colour of a table, void's too."""
-    return dict.fromkeys(classes.void_colors, classes.void) | {c: i for i, c in enumerate(classes.palette)}
-
-
 def reaches(classes: ClassTable) -> dict[Color, int]:
     """How many levels a colour may be off in any channel, to be taken for each colour of a table.
 
     Less than half the way to every colour of another class, so that no colour is near to two classes.
     """
-    known = known_colors(classes)
+    known = classes.class_colors
+    if not known:
+        return {}
     colors, numbers = np.array(list(known)), np.array(list(known.values()))
     distances = np.abs(colors[:, None] - colors).max(-1)
     distances[numbers[:, None] == numbers] = 2 * REACH + 1
@@ -34,7 +31,7 @@ def reaches(classes: ClassTable) -> dict[Color, int]:
 
 def near_table(classes: ClassTable) -> NDArray[np.uint8]:
     """uint8 [2**24]: class for every colour R << 16 | G << 8 | B within reach of the table's, 255 for all others."""
-    known = known_colors(classes)
+    known = classes.class_colors
     table = np.full((256, 256, 256), NO_CLASS, np.uint8)
     for color, reach in reaches(classes).items():
         table[tuple(slice(max(value - reach, 0), value + reach + 1) for value in color)] = known[color]
@@ -43,7 +40,7 @@ def near_table(classes: ClassTable) -> NDArray[np.uint8]:
 
 def nearest(color: Color, classes: ClassTable) -> tuple[Color, int]:
     """The table's colour that is nearest to a colour, and how many levels it is off in some channel."""
-    known = known_colors(classes)
+    known = classes.class_colors
     distance, closest = min((max(abs(a - b) for a, b in zip(color, other, strict=True)), other) for other in known)
     return closest, distance
 
@@ -52,7 +49,7 @@ def levels_off(rgb: Pixels, layout: Layout, classes: ClassTable) -> int:
     """How far off colours [n, 3] are from their classes' [n], in levels of any channel at most."""
     off = 0
     for number in np.unique(layout):
-        colors = [color for color, known in known_colors(classes).items() if known == number]
+        colors = [color for color, known in classes.class_colors.items() if known == number]
         of_class = rgb[layout == number].astype(np.int16)
         off = max(off, int(np.min([np.abs(of_class - np.array(color)).max(-1) for color in colors], 0).max()))
     return off

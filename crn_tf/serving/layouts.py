@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.images import Fit, Size
 from crn_tf.data.label_looks import VOC_COLORS
-from crn_tf.data.near_colors import known_colors, reaches
+from crn_tf.data.near_colors import reaches
 
 MAX_PIXELS = 1 << 24  # of a layout, such as 4096x4096. Decoding takes 8 bytes for each
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -47,7 +47,7 @@ class PngLayoutDecoder:
         self._class_of_id = np.where(classes.class_of_id < 0, classes.void, classes.class_of_id).astype(np.uint8)
         self._named = classes.class_of_id[:256] >= 0
         self._class_of_number = np.stack([classes.class_of_color[np.arange(256) * unit] for unit in _UNITS])
-        known = known_colors(classes)
+        known = classes.class_colors
         packed = {red << 16 | green << 8 | blue: index for (red, green, blue), index in known.items()}
         self._colors = np.array(sorted(packed), np.int32)
         self._class_of_color = np.array([packed[color] for color in sorted(packed)], np.uint8)
@@ -274,7 +274,7 @@ def _is_standard(colors: tf.Tensor, used: tf.Tensor) -> tf.Tensor:
 def _runs(classes: ClassTable) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]:
     """Colours as numbers that follow each other and have one class: the first and last of each run, and the class."""
     runs: list[tuple[int, int, int]] = []
-    known = known_colors(classes)
+    known = classes.class_colors
     for (red, green, blue), reach in reaches(classes).items():
         low, high = max(blue - reach, 0), min(blue + reach, 255)
         for r in range(max(red - reach, 0), min(red + reach, 255) + 1):
