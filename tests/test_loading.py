@@ -110,7 +110,7 @@ def test_at_the_trained_size_nothing_changes(trained):
         ((9, 16), "--size 9x16: the model has 2 modules, so height and width have to be multiples of 2; the nearest"),
         ((8, 21), "such size is 8x20"),
         ((1, 17), "such size is 2x16"),
-        ((16384, 8192), "has more than 67,108,864 pixels"),
+        ((8, 16384), "--size 8x16384: expected at most 8192 rows and columns"),
     ],
 )
 def test_a_size_the_modules_cannot_have_is_refused(trained, size, words):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from crn_tf.data.class_tables import ClassTable
-from crn_tf.data.images import MAX_PIXELS, Fit, Size
+from crn_tf.data.images import Fit, Size
 from crn_tf.errors import UsageError, UserError
 from crn_tf.files import parse_json
 from crn_tf.model.cascade import module_channels, module_heights
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import keras
 
 _LARGEST_COUNT = 1 << 16  # of rows, columns or images in a description that is believed
+_LARGEST_SIDE = 8192  # of images of another size than trained
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ class ModelDescription:
                 f"--size {height}x{width}: the model has {scale.bit_length()} modules, so height and width have to be "
                 f"multiples of {scale}; the nearest such size is {nearest}"
             )
-        if height * width > MAX_PIXELS:
-            raise UsageError(f"--size {height}x{width} has more than {MAX_PIXELS:,} pixels: choose a smaller one")
+        if max(size) > _LARGEST_SIDE:
+            raise UsageError(f"--size {height}x{width}: expected at most {_LARGEST_SIDE} rows and columns")
         trained = self.trained_size or self.image_size
         return replace(
             self,
