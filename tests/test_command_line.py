@@ -1,6 +1,7 @@
 """`train.py` and `test.py` as a user calls them: results, exit codes, and one clear line for a mistake."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -404,7 +405,10 @@ def test_bad_training_data_is_one_line_that_names_the_file(call, folder_data, tm
     [
         (lambda path: path.mkdir(), "no pictures in the folder"),
         (lambda path: path.write_bytes(b"\x89PNG"), "cannot read the image"),
-        (lambda path: Image.fromarray(np.full((4, 4), 9, np.uint8)).save(path), "has class ids 9; expected 0..1"),
+        (
+            lambda path: Image.fromarray(np.full((4, 4), 9, np.uint8)).save(path),
+            "has ids without a name: 9; expected 0, 1, and void 2",
+        ),
     ],
 )
 def test_bad_layouts_are_one_line_that_names_the_file(call, folder_data, tmp_path, make, words):
@@ -655,3 +659,36 @@ def test_a_dry_run_fetches_nothing_and_sees_what_is_missing(call, folder_data, t
     assert "no weights nowhere" in the_error(call(*command, "--init-from", "nowhere"))
     (tmp_path / "file").touch()
     assert "file is a file" in the_error(call(*command[:-1], "--out", "file/run", "--dry-run"))
+
+
+def paint(folder_data: Path, color: tuple[int, int, int]) -> None:
+    """Write all labels in one colour."""
+    for path in (folder_data / "labels").glob("*/*.png"):
+        Image.new("RGB", (56, 40), color).save(path)
+
+
+def test_labels_in_no_class_table_stop_training_and_synthesis(call, folder_data):
+    train_tiny(call, folder_data, "--images", 1)
+    paint(folder_data, (90, 90, 200))
+    message = the_error(call("train.py", "--data", folder_data, *TINY[:-1], "other", "--images", 1))
+    assert "100% of the labels' pixels are in no class table, more than --max-unknown 0.3" in message
+    message = the_error(call("test.py", "--weights", "run", "--layouts", folder_data / "labels/val/0.png"))
+    assert "more than --max-unknown 0.3" in message
+    code, _, errors = call("test.py", "--weights", "run", "--layouts", folder_data / "labels/val", "--max-unknown", 1)
+    assert code == 0, errors
+
+
+def test_how_labels_are_read_is_told_and_kept(call, folder_data, tmp_path):
+    output = train_tiny(call, folder_data, "--images", 1)[1]
+    assert "labels: grey, ids 0..2 in 5 of 5 files looked at" in output
+    assert "labels: grey, ids 0..2" in json.loads((tmp_path / "run/data.json").read_text())["labels"]
+    code, output, errors = call("test.py", "--weights", "run", "--limit", 1)
+    assert code == 0 and "labels: grey, ids 0..2 in 2 of 2 files looked at" in output, errors
+
+
+def test_pairs_are_split_off_for_validation_where_there_is_no_split_for_it(call, folder_data):
+    for part in ("photos", "labels"):
+        for path in (folder_data / part / "val").iterdir():
+            path.unlink()
+    output = train_tiny(call, folder_data, "--images", 1, "--validation-share", 0.4)[1]
+    assert "3 pairs at 32x64" in output and "(2 pairs)" in output

@@ -13,7 +13,7 @@ colors = st.tuples(*[st.integers(0, 255)] * 3).filter(any)
 @given(st.lists(colors, min_size=2, max_size=12, unique=True))
 def test_no_colour_is_within_reach_of_two_classes(palette):
     table = ClassTable(tuple(map(str, palette)), tuple(palette), tuple(range(len(palette))), (255,))
-    near, known = reaches(table)(table)
+    near, known = reaches(table), table.class_colors
     for one, reach in near.items():
         assert 0 <= reach <= REACH
         for other, its in near.items():

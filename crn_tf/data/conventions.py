@@ -27,7 +27,7 @@ Cityscapes' own ids."""
 SAMPLE = 50  # files looked at, at most
 _FEW = 5  # files from which on it is worth saying what was never seen
 _MOST = 0.95  # share of the pixels that one class may have without a word
-_STRAY = 0.05  # share of the files whose ids may be wrong: reading leaves these out
+_STRAY = 0.5  # share of the files whose ids may be wrong: reading leaves these out, as far as it may
 _BORDERS = frozenset({0, 1, 2, 3})  # labelIds that pictures have around: unlabelled, ego vehicle, out of roi...
 
 
@@ -58,11 +58,13 @@ def decide(files: Sequence[Path], classes: ClassTable, asked: LabelForm | None =
 
     Raises:
         UsageError: `asked` says Cityscapes' ids of another class table.
-        UserError: The files can be read in two ways, or contradict the class table, or none of them can be read.
+        UserError: The files can be read in two ways, or contradict the class table.
     """
     if asked == "labelids" and classes.names != CITYSCAPES.names:
         raise UsageError("--labels labelids is for Cityscapes' classes only; expected ids, colours or trainids")
     looks = _look_at(files, classes)
+    if not looks:  # whoever reads them all says why
+        return Convention(asked, classes, "labels: none of the files looked at can be read")
     form: LabelForm | None = asked
     if form is None:
         votes = {look.holds_ids for look in looks} - {None}
@@ -75,11 +77,7 @@ def decide(files: Sequence[Path], classes: ClassTable, asked: LabelForm | None =
 
 
 def _look_at(files: Sequence[Path], classes: ClassTable) -> list[Look]:
-    """Look at a sample of the files; those that cannot be read are left to whoever reads them all.
-
-    Raises:
-        UserError: None can be read.
-    """
+    """Look at a sample of the files; those that cannot be read are left to whoever reads them all."""
     places = np.unique(np.linspace(0, len(files) - 1, min(SAMPLE, len(files))).round().astype(int))
     near = near_table(classes)
 
@@ -91,10 +89,7 @@ def _look_at(files: Sequence[Path], classes: ClassTable) -> list[Look]:
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         found = list(pool.map(look, places))
-    looks = [one for one in found if isinstance(one, Look)]
-    if not looks:
-        raise next((one for one in found if isinstance(one, UserError)), UserError("there are no label files"))
-    return looks
+    return [one for one in found if isinstance(one, Look)]
 
 
 def _ids(looks: list[Look], classes: ClassTable, asked: LabelForm | None) -> Convention:
