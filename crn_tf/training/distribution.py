@@ -97,10 +97,6 @@ class Distribution:
         """Whether the flag is set at any worker. All have to ask at the same time; the answer is the same."""
         return self.sums(float(flag))[0] > 0
 
-    def total(self, count: int) -> int:
-        """The sum of all workers' counts. All have to ask at the same time; the answer is the same."""
-        return round(self.sums(count)[0])
-
     def check_agreement(self, values: Mapping[str, str]) -> None:
         """Check that all workers were started alike, or they would wait for each other for ever. All have to ask at the
         same time.

@@ -47,7 +47,7 @@ def print_plan(
     print(f"data: {len(data.train.data)} training pairs, {validation}, {description.classes.num_classes} classes")
     for note in data.notes():
         print(note)
-    for warning in (*data.left_out(), *data.warnings()):
+    for warning in (*data.incomplete(), *data.warnings()):
         print(f"warning: {warning}", file=sys.stderr)
     print(f"parameters: {description.parameters:,}")
     _print_memory(settings, description, settings.batch // (workers * len(devices)))

@@ -137,6 +137,7 @@ class TrainingRun:
 
     def _begin(self) -> None:
         """Show where the run starts, or the epoch that it was stopped or killed before it could show."""
+        self._progress.warn(self.data.incomplete())
         if self.step == 0:
             with suppress(PreemptedError):  # the loop will see it
                 self._calibrate()

@@ -1,6 +1,5 @@
 """The data of a training run: what it trains on, what it validates on, and the few pairs its sample sheets show."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +33,14 @@ class RunData:
         lines = [note for data in self.files for note in (data.convention.evidence, *data.notes)]
         return list(dict.fromkeys(filter(None, lines)))
 
+    def incomplete(self) -> list[str]:
+        """A line for each pair that was found to be incomplete before any was read."""
+        return [_left_out(why) for data in self.files for why in data.left_out]
+
     def left_out(self) -> list[str]:
-        """A line for each pair that is incomplete, or could not be read so far."""
+        """A line for each pair that could not be read so far. Asked for after each step."""
         pipelines = [pipeline for pipeline in (self.train, self.validation, self.samples) if pipeline]
-        incomplete = [why for data in self.files for why in data.left_out]
-        return [f"{why}; the pair is left out" for why in (*incomplete, *_unreadable(pipelines))]
+        return [_left_out(why) for pipeline in pipelines for why in pipeline.unreadable]
 
     def check_unknown(self) -> None:
         """Compare the share of pixels that are in no class table, of what was read so far, with what is allowed.
@@ -56,9 +58,8 @@ class RunData:
         return [*dict.fromkeys(decided), *(warning for data in sources if (warning := data.warning()))]
 
 
-def _unreadable(pipelines: Sequence[InputPipeline]) -> Iterator[str]:
-    """Why pairs could not be read, each once."""
-    yield from dict.fromkeys(why for pipeline in pipelines for why in pipeline.unreadable)
+def _left_out(why: str) -> str:
+    return f"{why}; the pair is left out"
 
 
 def open_run_data(
