@@ -8,6 +8,7 @@ import sys
 from crn_tf.errors import UsageError, run_command
 
 COMMANDS = {
+    "check": "look at a data set before training on it",
     "train": "train a network on photographs and their layouts",
     "test": "synthesize photographs from layouts with a trained network",
     "export": "export a trained network for TensorFlow Serving",

@@ -166,6 +166,34 @@ def open_data_set(
             raise UserError(f"the toy data set has the splits train and val, not {split!r}")
         return ToyDataSet(split)
     root = _folder(root, kind)
+    tree = find_tree_or_say(root, kind, height)
+    splits_off = validation_share > 0 and "val" not in tree.parts
+    found = "train" if split == "val" and splits_off else split
+    if found not in tree.parts:
+        raise UserError(f"{root} has no split {split!r}; it has {', '.join(sorted(tree.parts))}")
+    pairing = pair_files(tree, found, need_photos, max_incomplete)
+    if not pairing.pairs:
+        raise _no_layouts(tree, found, root)
+    if isinstance(labels, Convention):
+        convention = labels
+    else:
+        convention = decide([one.layout for one in pairing.pairs], class_table(tree, root), labels)
+    notes = (*pairing.notes, *([f"the data set lies in {tree.root}"] if tree.root != root else []))
+    data = FileDataSet(pairing.pairs, convention, pairing.left_out, notes)
+    return _without_the_others(data, split, validation_share, root) if splits_off and found == "train" else data
+
+
+def find_tree_or_say(root: Path, kind: Kind | None, height: int) -> Tree:
+    """Find a data set's folders, in a folder or inside of it.
+
+    Args:
+        root: The folder.
+        kind: How its files lie; None finds it from the folder's shape.
+        height: Chooses between the release's folders.
+
+    Raises:
+        UserError: The folder is missing, is no data set, or there are several in it.
+    """
     named_well([root])
     if not root.is_dir():
         raise UserError(f"no folder {root}")
@@ -173,20 +201,7 @@ def open_data_set(
     if tree is None or not tree.parts:
         kind = kind or find_kind(root)
         raise UserError(f"{root} is no data set of the kind {kind}; expected one of\n{EXPECTED_FORMS}")
-    splits_off = validation_share > 0 and "val" not in tree.parts
-    found = "train" if split == "val" and splits_off else split
-    if found not in tree.parts:
-        raise UserError(f"{root} has no split {split!r}; it has {', '.join(sorted(tree.parts))}")
-    pairing = _pair(tree, found, need_photos, max_incomplete)
-    if not pairing.pairs:
-        raise _no_layouts(tree, found, root)
-    if isinstance(labels, Convention):
-        convention = labels
-    else:
-        convention = decide([one.layout for one in pairing.pairs], _classes(tree, root), labels)
-    notes = (*pairing.notes, *([f"the data set lies in {tree.root}"] if tree.root != root else []))
-    data = FileDataSet(pairing.pairs, convention, pairing.left_out, notes)
-    return _without_the_others(data, split, validation_share, root) if splits_off and found == "train" else data
+    return tree
 
 
 def _without_the_others(data: FileDataSet, split: str, share: float, root: Path) -> FileDataSet:
@@ -204,7 +219,7 @@ def _without_the_others(data: FileDataSet, split: str, share: float, root: Path)
     return FileDataSet(pairs, data.convention, data.left_out, data.notes)
 
 
-def _pair(tree: Tree, split: str, need_photos: bool, max_incomplete: float) -> Pairing:
+def pair_files(tree: Tree, split: str, need_photos: bool, max_incomplete: float) -> Pairing:
     """Match layouts and photographs of one split.
 
     Raises:
@@ -230,7 +245,7 @@ def _no_layouts(tree: Tree, split: str, root: Path) -> UserError:
     return UserError(". ".join(filter(None, lines)))
 
 
-def _classes(tree: Tree, root: Path) -> ClassTable:
+def class_table(tree: Tree, root: Path) -> ClassTable:
     """The classes of a data set: its own `classes.json`, or what its publisher says.
 
     Raises:

@@ -140,7 +140,7 @@ class FileDataSet:
                 unread[index] = str(error)
                 continue
             if not same_shape(photo, layout):
-                refused[index] = _other_shape(pair.photo, photo, pair.layout, layout)
+                refused[index] = other_shape(pair.photo, photo, pair.layout, layout)
             elif photo != layout:
                 others.append(pair)
         self._check_left_out(refused if skip_unreadable else refused | unread, max_incomplete)
@@ -191,8 +191,8 @@ def same_shape(photo: Size, layout: Size) -> bool:
     return difference <= max(height, width, rows, columns) and difference <= _STRETCHED * columns * height
 
 
-def _other_shape(photo: Path, photo_size: Size, layout: Path, layout_size: Size) -> str:
-    """A line for a pair whose shapes differ."""
+def other_shape(photo: Path, photo_size: Size, layout: Path, layout_size: Size) -> str:
+    """A line for a pair whose shapes, height and width each, differ."""
     (height, width), (rows, columns) = photo_size, layout_size
     return (
         f"{photo} is {height}x{width} but its layout {layout} is {rows}x{columns} (height x width); expected the same "
