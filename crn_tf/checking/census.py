@@ -148,8 +148,8 @@ def take_census(pairs: Sequence[Pair], convention: Convention | None) -> Iterato
                     bar.update()
             except BrokenProcessPool as error:
                 raise UserError(
-                    f"a process that reads {pairs[int(bar.n)].layout} or one of the next files was ended: it is damaged "
-                    "in a way that ends programs, or there is too little memory"
+                    f"a process that reads {pairs[int(bar.n)].layout} or one of the next files was ended: it is "
+                    "damaged in a way that ends programs, or there is too little memory"
                 ) from error
             finally:
                 pool.shutdown(cancel_futures=True)
