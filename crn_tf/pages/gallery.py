@@ -99,9 +99,7 @@ def check_gallery_folder(folder: Path) -> None:
     except OSError as error:
         raise UserError(f"cannot read the folder {folder}: {system_words(error)}") from error
     if found and not {PAGE, DATA} <= set(found):
-        raise UserError(
-            f"{folder} has other files in it ({found[0]}); expected a new folder, or a gallery to replace: choose another"
-        )
+        raise UserError(f"{folder} has other files in it ({found[0]}); expected a new folder, or a gallery to replace")
 
 
 class _Data:
@@ -179,13 +177,13 @@ def _write_picture(picture: Picture, folder: Path, name: str, flat: bool = False
         resample = Image.Resampling.NEAREST if flat else Image.Resampling.BICUBIC
         small = resize(Image.fromarray(pixels), size, "resize", resample)
         thumbnail = f"{name}-small{'.png' if flat else '.jpg'}"
-        small.save(folder / thumbnail, **({} if flat else {"quality": _THUMBNAIL_QUALITY}))
+        small.save(folder / thumbnail, quality=_THUMBNAIL_QUALITY)  # which PNG has no use for
         described["thumbnail"] = thumbnail
     return described
 
 
 def _copied_as(path: Path) -> str | None:
-    """The suffix under which a file can be copied as it is; None if browsers do not show it, or it says more than pixels.
+    """The suffix under which a file can be copied; None if browsers do not show it, or it has more than pixels.
 
     A photograph may say where and by whom it was taken.
     """

@@ -57,12 +57,16 @@ def listen(host: str, port: int) -> socket.socket:
         UserError: The port is taken, or the machine has no such address.
     """
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
         listening = socket.socket(family, kind)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
     except socket.gaierror as error:
-        raise UserError(f"--host {host}: {one_line(error.strerror or error)}; expected an address of this machine") from error
+        raise UserError(
+            f"--host {host}: {one_line(error.strerror or error)}; expected an address of this machine"
+        ) from error
     except OSError as error:
         raise UserError(f"cannot listen at {host}, port {port}: {system_words(error)}; try another --port") from error
     return listening
@@ -268,4 +272,3 @@ def page_address(listening: socket.socket, host: str) -> str:
     own, port = listening.getsockname()[:2]
     name = "127.0.0.1" if own in ("0.0.0.0", "::") else host
     return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
-

@@ -69,7 +69,9 @@ def read_events(path: Path) -> tuple[list[dict[str, Any]], int]:
             if event["event"] not in _EVENTS or not isinstance(event["participant"], str):
                 raise ValueError("it is no event of a study")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise UserError(f"{path} is damaged in line {number}: {one_line(error)}; mend or remove the line") from error
+            raise UserError(
+                f"{path} is damaged in line {number}: {one_line(error)}; mend or remove the line"
+            ) from error
         events.append(event)
     return events, whole
 
@@ -95,8 +97,8 @@ class AnswersFile:
                 self._take(event)
             except (KeyError, IndexError, TypeError, ValueError) as error:
                 raise UserError(
-                    f"{self._path}, line {number}, does not belong to {folder.plan}; expected the file that `study serve` "
-                    "wrote for it"
+                    f"{self._path}, line {number}, does not belong to {folder.plan}; expected the file that "
+                    "`study serve` wrote for it"
                 ) from error
         try:
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -150,7 +152,9 @@ class AnswersFile:
         who = self.participants[digest(token)]
         self._write({"event": "interrupted", "participant": digest(token), "trial": who.resolved})
 
-    def answer(self, token: str, choice: str, shown_ms: float | None, frame_ms: float | None, response_ms: float) -> None:
+    def answer(
+        self, token: str, choice: str, shown_ms: float | None, frame_ms: float | None, response_ms: float
+    ) -> None:
         """A participant's answer to the next pair. When this returns, it is on the disk.
 
         Args:

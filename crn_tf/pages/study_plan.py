@@ -18,7 +18,7 @@ from crn_tf.files import read_json
 PHOTOGRAPHS = "photographs"  # the method that made them
 Kind = Literal["pair", "sentinel", "practice"]
 KINDS: tuple[Kind, ...] = ("pair", "sentinel", "practice")
-SENTINEL_MS = 4000  # for which a timed study shows sentinels, as the paper's
+_SENTINEL_MS = 4000  # for which the paper's timed study shows sentinels
 PRACTICE_PAIRS = 3
 _SET_SIZE = 100  # pairs, about
 
@@ -246,35 +246,34 @@ def timed_sets(
     repeats: int = 5,
     sets: int = 10,
 ) -> list[list[Trial]]:
-    """Timed sets: each kind of pair (photograph and first, photograph and baseline, first and baseline) at each duration.
+    """Timed sets: photograph and first, photograph and baseline, first and baseline, each at each duration.
 
     Args:
         layouts: How many there are; they take turns, so that one comes twice in a set only where there are too few.
         first: The method that is compared with each baseline.
         baselines: The others.
-        sentinels: Of each set: the photograph against the last baseline's picture, for `SENTINEL_MS`.
+        sentinels: Of each set: the photograph against the last baseline's picture, for 4 s, or the
+            nearest duration below it.
         seed: Of the order.
         durations: Milliseconds.
         repeats: Pairs of one kind and duration in a set.
         sets: How many.
     """
     deck = _Deck(layouts, random.Random(f"{seed} timed"))
+    longest = max((duration for duration in durations if duration <= _SENTINEL_MS), default=min(durations))
     pairs = [(PHOTOGRAPHS, first)]
     for baseline in baselines:
         pairs += [(PHOTOGRAPHS, baseline), (first, baseline)]
     return [
-        [
-            Trial(deck.draw(), methods, duration)
-            for _ in range(repeats)
-            for duration in durations
-            for methods in pairs
-        ]
-        + [Trial(deck.draw(), (PHOTOGRAPHS, baselines[-1]), SENTINEL_MS, "sentinel") for _ in range(sentinels)]
+        [Trial(deck.draw(), methods, duration) for _ in range(repeats) for duration in durations for methods in pairs]
+        + [Trial(deck.draw(), (PHOTOGRAPHS, baselines[-1]), longest, "sentinel") for _ in range(sentinels)]
         for _ in range(sets)
     ]
 
 
-def practice_trials(layouts: int, first: str, baselines: Sequence[str], durations: Sequence[int], seed: int) -> list[Trial]:
+def practice_trials(
+    layouts: int, first: str, baselines: Sequence[str], durations: Sequence[int], seed: int
+) -> list[Trial]:
     """What everyone begins with, so that nobody is surprised: in a timed study from the longest to the shortest."""
     chance = random.Random(f"{seed} practice")
     times: list[int | None] = [None] * PRACTICE_PAIRS

@@ -5,7 +5,6 @@ answer to the one before is on the disk.
 """
 
 import socket
-from math import isfinite
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -48,7 +47,13 @@ class StudyPage:
         study = self._study
         height, width = study.size
         return JSONResponse(
-            {"question": study.question, "consent": study.consent, "timed": study.timed, "height": height, "width": width}
+            {
+                "question": study.question,
+                "consent": study.consent,
+                "timed": study.timed,
+                "height": height,
+                "width": width,
+            }
         )
 
     async def picture(self, request: Request) -> Response:
@@ -147,7 +152,7 @@ def _milliseconds(said: dict[str, Any], name: str) -> float:
         HTTPException: It is none.
     """
     value = said.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or not 0 <= value < _LONGEST_MS:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LONGEST_MS:  # nor NaN
         raise HTTPException(400, f"expected milliseconds as {name}")
     return round(float(value), 2)
 
