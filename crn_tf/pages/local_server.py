@@ -200,6 +200,10 @@ async def _say(request: Request, error: Exception) -> Response:
     return _problem(500, "the server made a mistake; its terminal says which")
 
 
+async def _no_icon(request: Request) -> Response:
+    return Response(status_code=204)
+
+
 def guarded(routes: Sequence[BaseRoute], known: Addresses, largest_request: int = LARGEST_REQUEST) -> ASGIApp:
     """A page's application, behind the guard.
 
@@ -208,8 +212,9 @@ def guarded(routes: Sequence[BaseRoute], known: Addresses, largest_request: int 
         known: Under which addresses it is reached.
         largest_request: Bytes of a request's body, at most.
     """
+    everywhere: list[BaseRoute] = [Route("/favicon.ico", _no_icon, methods=["GET"])]  # browsers ask for it unasked
     handlers: dict[Any, Any] = {HTTPException: _say, UserError: _say, Exception: _say}
-    return _Guard(Starlette(routes=list(routes), exception_handlers=handlers), known, largest_request)
+    return _Guard(Starlette(routes=[*routes, *everywhere], exception_handlers=handlers), known, largest_request)
 
 
 def static_routes(folder: str, files: dict[str, str]) -> list[BaseRoute]:
