@@ -12,7 +12,7 @@ import pytest
 from crn_tf.errors import UserError
 from crn_tf.pages.study_answers import AnswersFile, read_events
 from crn_tf.pages.study_plan import read_study
-from tests.full_disk import largest_file
+from tests.full_disk import full_disk
 from tests.studies import events, make_study, post, served
 
 
@@ -74,7 +74,7 @@ def test_on_a_full_disk_there_is_no_answer_and_no_half_line(folder):
     answers = AnswersFile(folder, read_study(folder))
     token = answers.begin()
     before = folder.answers.read_bytes()
-    with largest_file(len(before) + 20), pytest.raises(UserError, match="cannot write"):
+    with full_disk(len(before) + 20), pytest.raises(UserError, match="cannot write"):
         answers.answer(token, "left", None, None, 1.0)
     assert folder.answers.read_bytes() == before and answers.find(token).resolved == 0
     answers.answer(token, "left", None, None, 1.0)
