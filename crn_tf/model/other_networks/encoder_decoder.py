@@ -57,7 +57,7 @@ def build_encoder_decoder(
     if any(border):
         sides = ((0, border[0]), (0, border[1]))
         x = layers.ZeroPadding2D(sides, data_format="channels_last", name="border")(x)
-    skips = {}
+    skips: dict[int, Features] = {}
     for rows in list(channels)[::-1]:
         if skips:
             x = layers.MaxPooling2D(2, data_format="channels_last", name=f"encoder_{rows}_pooling")(x)
