@@ -86,7 +86,7 @@ drawn = [convert(step(layout, seed)) for seed in seeds]
 assert (drawn[0] == drawn[1]).all() and abs(drawn[0] - drawn[2]).mean() > 1
 assert (convert(networks["pix2pix"](layout)) == convert(networks["pix2pix"](layout))).all()
 
-keras.random.dropout = lambda inputs, **_: inputs  # which features are dropped is each backend's own
+keras.random.dropout = lambda ones, **_: ones  # which features are dropped is each backend's own
 images = {name: convert(network(layout, training=True)) for name, network in networks.items()}
 discriminator = filled(build_pix2pix_discriminator((24, 40), 3, width=1 / 32))
 logits = discriminator([layout, images["pix2pix"][:, 0]], training=True)

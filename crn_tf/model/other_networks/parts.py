@@ -155,8 +155,9 @@ class SeededDropout(layers.Layer):
         """Features [B, h, w, D] and a seed int32 [2] -> the features' shape and type, kept ones doubled."""
         x, seed = inputs
         own = seed + ops.convert_to_tensor([1_000_003 * self.number, 0], dtype="int32")
-        shape = (None if training else 1, *x.shape[1:])
-        return keras.random.dropout(x, rate=0.5, noise_shape=shape, seed=GivenSeed(own))
+        # Drawn in float32 in every precision: numbers of another type would be other ones.
+        ones = ops.ones((ops.shape(x)[0] if training else 1, *x.shape[1:]), dtype="float32")
+        return x * ops.cast(keras.random.dropout(ones, rate=0.5, seed=GivenSeed(own)), x.dtype)
 
     def compute_output_shape(self, input_shapes: Sequence[Shape]) -> Shape:
         """The features'."""
