@@ -92,8 +92,10 @@ def _named(pattern: str) -> Callable[[Path], bool]:
 
 def _all_numbered(layouts: Path) -> bool:
     """Whether these are GTA's files: five digits each, and nobody's own classes beside them."""
-    names = [path.stem for path in pictures(layouts)]
-    return bool(names) and all(re.fullmatch(r"\d{5}", name) for name in names) and not _has_classes(layouts.parent)
+    if _has_classes(layouts.parent):
+        return False
+    names = {bool(re.fullmatch(r"\d{5}", path.stem)) for path in files_inside(layouts) if is_picture(path)}
+    return names == {True}
 
 
 def _has_classes(folder: Path) -> bool:
