@@ -11,7 +11,7 @@ import pytest
 
 from crn_tf import __version__
 from crn_tf.data.class_tables import ClassTable
-from crn_tf.data.trees import Kind
+from crn_tf.data.tree_shapes import Kind
 from crn_tf.model.description import ModelDescription
 from crn_tf.serving.model_card import ServedAs, classes_json, model_card
 

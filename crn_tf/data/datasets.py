@@ -15,7 +15,8 @@ from crn_tf.data.pairing import Pair, Pairing, pair, spread
 from crn_tf.data.picture_files import files_inside, foreign, named_well, pictures_inside
 from crn_tf.data.published_tables import PUBLISHED
 from crn_tf.data.toy import ToyDataSet
-from crn_tf.data.trees import EXPECTED_FORMS, Kind, Tree, find_tree
+from crn_tf.data.tree_shapes import EXPECTED_FORMS, Kind
+from crn_tf.data.trees import Tree, find_tree
 from crn_tf.errors import UsageError, UserError
 
 KINDS = "{" + ",".join(get_args(Kind)) + "}"  # as help shows the choice
@@ -198,7 +199,7 @@ def pair_files(tree: Tree, split: str, need_photos: bool, max_incomplete: float)
     photos = Side(part.photos, pictures_inside(part.photos), shape.photo_endings)
     if not layouts.files:
         return Pairing([])
-    return pair(layouts, photos, need_photos, max_incomplete, part.chosen)
+    return pair(layouts, photos, need_photos, max_incomplete, part.chosen, part.shared)
 
 
 def _no_layouts(tree: Tree, split: str, root: Path) -> UserError:

@@ -39,6 +39,8 @@ _LICENCES: dict[Kind, str] = {
     "https://groups.csail.mit.edu/vision/datasets/ADE20K/terms/",
     "voc": "Pascal VOC: the photographs are from Flickr, whose terms and whose photographers' licences apply; see "
     "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
+    "coco-stuff": "COCO-Stuff: annotations Creative Commons BY 4.0; photographs are from Flickr, whose terms apply; "
+    "see https://cocodataset.org/#termsofuse",
     "camvid": f"{_UNKNOWN} http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",
     "toy": "drawn by this project's own code (MIT)",
 }
