@@ -1,5 +1,6 @@
-"""Opening a data set to be looked at: what stands in the way of training is kept, and the rest looked at all the same."""
+"""Opening a data set to be looked at: what stands in the way of training is kept, and the rest is opened anyway."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,13 +95,11 @@ def _open_split(opened: Opened, name: str, max_incomplete: float) -> CheckedSpli
         if not found.pairs:
             opened.problems.append(f"the split {name!r} of {opened.tree.root} has no layouts")
     except UserError as error:
-        if name in LOOKED_INTO:
-            opened.problems.append(str(error))
         for need_photos in (True, False):
-            try:
+            with suppress(UserError):  # the same one
                 found = pair_files(opened.tree, name, need_photos, 1.0)
-            except UserError:  # it was said
-                continue
             if found.pairs:
                 break
+        if name in LOOKED_INTO and not (found.pairs and found.left_out):  # else it is told of each file
+            opened.problems.append(str(error))
     return CheckedSplit(name, found.pairs, found.left_out, found.notes)

@@ -41,6 +41,7 @@ class Convention:
         classes: The class table, with the ids that the files have.
         evidence: One line that says what was seen.
         warnings: What is suspicious, a line each.
+        estimated: Those of the warnings that a count of all files would replace.
         unknown_share: Of the pixels looked at that have a class or should have one, at most this share is in no class
             table: 0..1; None if that was not counted.
     """
@@ -50,6 +51,7 @@ class Convention:
     evidence: str
     warnings: tuple[str, ...] = ()
     unknown_share: float | None = None
+    estimated: tuple[str, ...] = ()
 
 
 def decide(files: Sequence[Path], declared: DeclaredClasses | ClassTable, asked: LabelForm | None = None) -> Convention:
@@ -133,8 +135,9 @@ def _ids(looks: list[Look], declared: DeclaredClasses, asked: LabelForm | None) 
     by_class = Counter[int]()
     for number, count in ids.items():
         by_class[int(classes.class_of_id[number]) if 0 <= number <= 65535 else -1] += count
-    warnings += _suspicious(looks, by_class, classes)
-    return Convention(form, classes, evidence, warnings, _share(ids_above(ids, declared).total(), by_class, classes))
+    estimated = _suspicious(looks, by_class, classes)
+    unknown_share = _share(ids_above(ids, declared).total(), by_class, classes)
+    return Convention(form, classes, evidence, (*warnings, *estimated), unknown_share, estimated)
 
 
 def _stored(looks: list[Look]) -> str:
@@ -196,15 +199,16 @@ def _colors(looks: list[Look], declared: DeclaredClasses, asked: LabelForm | Non
     unknown: Counter[Color] = sum((look.unknown for look in looks), Counter())
     known = len([number for number in by_class if number < classes.void])
     evidence = f"labels: colours, {known} of {len(classes.names)} classes' in {files_looked_at(looks)}"
-    warnings = []
+    estimated: tuple[str, ...] = ()
     if by_class[NO_CLASS]:
         most = ", ".join(_described(color, count / pixels, classes) for color, count in unknown.most_common(3))
-        warnings.append(
+        estimated = (
             f"{by_class[NO_CLASS] / pixels:.1%} of the pixels have a colour that is not the class table's: {most}; "
-            "they count as void where they are no soft edges. What should be a class has to be in the palette"
+            "they count as void where they are no soft edges. What should be a class has to be in the palette",
         )
-    warnings += _suspicious(looks, by_class, classes)
-    return Convention("colours", classes, evidence, tuple(warnings), _share(by_class[NO_CLASS], by_class, classes))
+    estimated += _suspicious(looks, by_class, classes)
+    unknown_share = _share(by_class[NO_CLASS], by_class, classes)
+    return Convention("colours", classes, evidence, estimated, unknown_share, estimated)
 
 
 def _share(unknown: int, by_class: Counter[int], classes: ClassTable) -> float:
