@@ -12,7 +12,7 @@ from PIL import Image
 
 from crn_tf.errors import UserError
 from crn_tf.model.loss_weights import TAP_NAMES, find_loss_weights
-from crn_tf.saved.loading import load_generator, told
+from crn_tf.saved.loading import find_model, load_generator
 from crn_tf.saved.run_checkpoints import save_checkpoint
 from crn_tf.saved.run_folder import RunFolder
 from crn_tf.training import run as training_run
@@ -181,19 +181,21 @@ def test_the_best_weights_are_those_of_the_lowest_perceptual_distance(settings, 
         generator, _ = load_generator(run.folder.path / path, last=last)
         for a, b in zip(generator.get_weights(), weights[expected], strict=True):
             np.testing.assert_array_equal(a, b)
-    assert told(run.folder.path).endswith("run (the best of the run, step 15, perceptual distance 4)")
-    assert told(run.folder.path, last=True).endswith("run (the last of the run, step 20)")
+    assert find_model(run.folder.path)[1].endswith("run (the best of the run, step 15, perceptual distance 4)")
+    assert find_model(run.folder.path, last=True)[1].endswith("run (the last of the run, step 20)")
 
 
 def test_a_run_that_was_stopped_before_it_compared_anything_is_its_last_weights(settings, tmp_path):
     run = start(settings, tmp_path / "run")
     validation = run.validation
     validation.keep_if_best(Measured(np.ones(6), 2.0), 0)
-    assert told(run.folder.path).endswith("run (the best of the run, step 0, perceptual distance 2)")  # all there is
+    assert find_model(run.folder.path)[1].endswith(
+        "run (the best of the run, step 0, perceptual distance 2)"
+    )  # all there is
     save_checkpoint(run.folder, 3, run.trainer.variables())
-    assert told(run.folder.path).endswith("run (the last of the run, step 3)")
+    assert find_model(run.folder.path)[1].endswith("run (the last of the run, step 3)")
     validation.keep_if_best(Measured(np.ones(6), 3.0), 3)  # worse
-    assert told(run.folder.path).endswith("run (the best of the run, step 0, perceptual distance 2)")
+    assert find_model(run.folder.path)[1].endswith("run (the best of the run, step 0, perceptual distance 2)")
 
 
 def test_the_same_perceiver_in_other_words_does_not_make_other_weights_the_best(settings, tmp_path, monkeypatch):

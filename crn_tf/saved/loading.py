@@ -66,11 +66,21 @@ def load_generator(
     return (generator if wanted is description else _at_size(generator, wanted)), wanted
 
 
-def told(path: Path, last: bool = False) -> str:
-    """What `load_generator` reads of a path, in words: of a run folder, which of its weights."""
+def find_model(path: Path, last: bool = False) -> tuple[Path, str]:
+    """What `load_generator` reads of a path: of a run folder, which of its weights.
+
+    Args:
+        path: As `load_generator` takes it.
+        last: Of a run folder, the newest checkpoint instead of the best weights.
+
+    Returns:
+        The run's best weights, or the path itself, which `load_generator(..., last=True)` reads; and what that is, in
+        words.
+    """
     if release_prefix(path) or not path.is_dir():
-        return str(path)
-    return f"{path} ({chosen_weights(RunFolder(path), last)[1]})"
+        return path, str(path)
+    weights, what = chosen_weights(RunFolder(path), last)
+    return weights or path, f"{path} ({what})"
 
 
 def _find(path: Path, last: bool) -> tuple[ModelDescription, Callable[[], keras.Model]]:
