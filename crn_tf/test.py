@@ -50,14 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
     from crn_tf.model.synthesizer import Synthesizer
-    from crn_tf.saved.loading import load_generator
+    from crn_tf.saved.loading import find_model, load_generator
     from crn_tf.training.memory import check_synthesis_memory
 
     warn_of_slowness(settings.precision)
+    model, told = find_model(weights, settings.last)
     generator, description = load_generator(
-        weights,
+        model,
         settings.precision,
         size,
+        last=True,
         before_building=lambda model: check_synthesis_memory(model, settings.batch, settings.precision),
     )
     fit = settings.fit or description.fit
@@ -66,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outputs = images.output_paths(settings, [data.name(index) for index in range(count)], description.num_images)
     images.check_outputs(outputs, data)
     layouts.say_how_labels_are_read(data, settings.max_unknown)
-    print(f"layouts: {count}, images of each: {description.num_images}, model: {weights}")
+    print(f"layouts: {count}, images of each: {description.num_images}, model: {told}")
     sizes = [layouts.layout_size(data, index) for index in range(count)]
     layouts.say_what_is_resized(settings, data, sizes, description, fit)
 
@@ -93,7 +95,9 @@ def export_settings(settings: TestSettings, folder: Path) -> ExportSettings:
     Raises:
         UsageError: A setting was given that an export does not take.
     """
-    taken = {name: getattr(settings, name) for name in ("weights", "size", "fit", "precision", "format", "layouts")}
+    taken = {
+        name: getattr(settings, name) for name in ("weights", "last", "size", "fit", "precision", "format", "layouts")
+    }
     for field in fields(settings):
         if field.name not in (*taken, "export") and getattr(settings, field.name) != field.default:
             flag = field.name.replace("_", "-")
