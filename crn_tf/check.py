@@ -37,9 +37,9 @@ class CheckSettings:
 
     data: Annotated[Positional[Path], arg(metavar="DATA")]
     """Folder of the data set."""
-    dataset: Annotated[
-        Kind | None, arg(metavar=KINDS, help_behavior_hint=INSTEAD("seen from the folder's shape"))
-    ] = None
+    dataset: Annotated[Kind | None, arg(metavar=KINDS, help_behavior_hint=INSTEAD("seen from the folder's shape"))] = (
+        None
+    )
     """How its files lie."""
     labels: Labels = TrainSettings.labels
     """What the label files hold, as train.py takes it; auto: found from the files."""

@@ -21,7 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 from tyro.conf import arg
 
-from crn_tf.command_line import INSTEAD, how_to_call
+from crn_tf.command_line import INSTEAD, Switch, how_to_call
 from crn_tf.data import sheets
 from crn_tf.data.conventions import decide
 from crn_tf.data.datasets import (
@@ -38,6 +38,7 @@ from crn_tf.data.datasets import (
 from crn_tf.data.fitting import about_shapes, part_used
 from crn_tf.data.images import Fit, ImageFormat, Size, resize, write_image
 from crn_tf.data.layouts import colorize
+from crn_tf.devices import check_gpus, describe_devices, explaining_exhaustion
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.export import ExportSettings, export
 from crn_tf.files import make_folder
@@ -96,6 +97,8 @@ class TestSettings:
     """Layouts synthesized at once."""
     precision: Precision = "float32"
     """Arithmetic of the convolutions."""
+    require_gpu: Switch = False
+    """Stop with exit code 1 where TensorFlow can use no GPU, instead of computing on the CPU."""
     export: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint=INSTEAD("images are written"))] = None
     """Write no images, but the model for TF Serving, into this folder's next version.
     `python -m crn_tf.export --help` has more options."""
@@ -123,10 +126,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     make_folder(settings.out)
 
     start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
+    check_gpus(settings.require_gpu)
+    from crn_tf.model.passes import unfused_warning
     from crn_tf.model.synthesizer import Synthesizer
     from crn_tf.saved.loading import load_generator
 
     warn_of_slowness(settings.precision)
+    if warning := unfused_warning():
+        print(warning, file=sys.stderr)
     generator, description = load_generator(weights, settings.precision, size)
     fit = settings.fit or description.fit
     asked = None if settings.labels == "auto" else settings.labels
@@ -139,13 +146,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outputs = output_paths(settings, [data.name(index) for index in range(count)], description.num_images)
     check_outputs(outputs, data)
     say_how_labels_are_read(data, settings.max_unknown)
+    print(f"on {describe_devices(settings.precision, 1)}")
     print(f"layouts: {count}, images of each: {description.num_images}, model: {weights}")
     sizes = [layout_size(data, index) for index in range(count)]
     say_what_is_resized(settings, data, sizes, description, fit)
 
     own = [found and part_used(found, description.image_size, fit) for found in sizes]
     wanted = own if settings.output_size == "layout" else [None] * count
-    written = synthesize(settings, data, fit, list(zip(outputs, wanted, strict=True)), Synthesizer(generator))
+    with explaining_exhaustion("try --precision bfloat16, a smaller --batch, or a smaller --size"):
+        written = synthesize(settings, data, fit, list(zip(outputs, wanted, strict=True)), Synthesizer(generator))
     if data.warning():
         print(f"warning: {data.warning()}")
     shown = f"shows the first {SHEET_ROWS} layouts" if written > SHEET_ROWS else "shows them"
@@ -276,7 +285,10 @@ def export_settings(settings: TestSettings, folder: Path) -> ExportSettings:
     Raises:
         UsageError: A setting was given that an export does not take.
     """
-    taken = {name: getattr(settings, name) for name in ("weights", "size", "fit", "precision", "format", "layouts")}
+    taken = {
+        name: getattr(settings, name)
+        for name in ("weights", "size", "fit", "precision", "format", "layouts", "require_gpu")
+    }
     for field in fields(settings):
         if field.name not in (*taken, "export") and getattr(settings, field.name) != field.default:
             flag = field.name.replace("_", "-")

@@ -134,7 +134,9 @@ def _about_classes(name: str, census: Census, classes: ClassTable, limits: Limit
         )
 
 
-_CLASSES_ADVICE = "look at the sheet; --labels says how label files are read, classes.json which ids and colours there are"
+_CLASSES_ADVICE = (
+    "look at the sheet; --labels says how label files are read, classes.json which ids and colours there are"
+)
 
 
 def _about_unknown(name: str, census: Census, classes: ClassTable, limits: Limits) -> Iterator[Finding]:
@@ -195,9 +197,7 @@ def _about_splits(opened: Opened, censuses: dict[str, Census]) -> Iterator[Findi
             )
 
 
-def _twice(
-    censuses: dict[str, Census], of: Callable[[PairCensus], str]
-) -> Iterator[Sequence[tuple[str, PairCensus]]]:
+def _twice(censuses: dict[str, Census], of: Callable[[PairCensus], str]) -> Iterator[Sequence[tuple[str, PairCensus]]]:
     """Pairs that have something in common, with the names of their splits."""
     found = defaultdict[str, list[tuple[str, PairCensus]]](list)
     for name, census in censuses.items():

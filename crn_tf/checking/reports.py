@@ -79,9 +79,7 @@ def _values(censuses: dict[str, Census]) -> Iterator[str]:
                 yield f"{name}: {what} {', '.join(told)}{', ...' if len(values) > _VALUES else ''}"
 
 
-def as_json(
-    opened: Opened, censuses: dict[str, Census], findings: Sequence[Finding], version: str
-) -> dict[str, Any]:
+def as_json(opened: Opened, censuses: dict[str, Census], findings: Sequence[Finding], version: str) -> dict[str, Any]:
     """The same, and every file that a finding is about, as values for a JSON file."""
     return {
         "version": version,

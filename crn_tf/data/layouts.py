@@ -177,9 +177,7 @@ class LayoutReader:
             return layout, self._remember(path, count)
         return self._repair(path, indices if palette is None else palette[indices], layout, outside)
 
-    def _repair(
-        self, path: Path, rgb: Pixels, layout: Layout, outside: NDArray[np.bool_]
-    ) -> tuple[Layout, PixelCount]:
+    def _repair(self, path: Path, rgb: Pixels, layout: Layout, outside: NDArray[np.bool_]) -> tuple[Layout, PixelCount]:
         """Take near colours for the table's, mend edges, and make void what is left of the colours outside of it."""
         known = _number((layout != self.classes.void) & ~outside)
         layout[outside] = self._near[packed(rgb[outside])]

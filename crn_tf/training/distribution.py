@@ -12,6 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from crn_tf.errors import UsageError, UserError, one_line
+from crn_tf.model.passes import compiler_failure
 from crn_tf.training.cluster import Cluster, Watchdog, wait_for_others
 from crn_tf.training.replicas import sum_over_workers
 
@@ -223,6 +224,23 @@ def check_shared(batch: int, replicas: int) -> None:
         )
 
 
+def check_compiled(distribution: Distribution) -> None:
+    """Check that XLA can compile a whole step here (`--jit on`).
+
+    Raises:
+        UsageError: Several devices share the step.
+        UserError: XLA cannot compile.
+    """
+    if distribution.cluster or distribution.replicas > 1:
+        raise UsageError(
+            f"--jit on compiles a step of one device, which {distribution.replicas} devices would share here: add "
+            "--strategy single, or leave it out"
+        )
+    failure = compiler_failure()
+    if failure:
+        raise UserError(f"--jit on needs XLA's compiler, which fails here ({failure}): leave it out")
+
+
 def _join(cluster: Cluster) -> tf.distribute.Strategy:
     """Wait until all workers of a cluster are there, and make their strategy.
 
@@ -275,11 +293,3 @@ def _find_devices() -> list[str]:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(parts))
     return [f"CPU:{number}" for number in range(int(parts))]
-
-
-def device_names() -> list[str]:
-    """What computes here, in words: each GPU's name, or the CPU's cores."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
-    return [f"{os.cpu_count()} CPU cores"]
