@@ -18,7 +18,7 @@ from crn_tf.errors import UserError, one_line
 from crn_tf.precision import Precision, computes_in, processor_features
 
 _NVIDIA_SMI_SECONDS = 60  # it may take some where drivers sleep when nobody uses them
-_DEVICE_FILES = ("/dev/nvidia0", "/dev/dxg")  # Linux; WSL
+_DEVICE_FILE = Path("/dev/nvidia0")
 # The oldest drivers that run programs of a CUDA version: NVIDIA's "minor version compatibility".
 _DRIVERS = {"11": 450, "12": 525, "13": 580}
 _GPU_REQUIREMENTS = Path(__file__).parents[1] / "requirements-gpu.txt"
@@ -91,7 +91,7 @@ def check_gpus(required: bool) -> None:
         return
     why = why_unused()
     if required:
-        here = why or f"there is no NVIDIA GPU here (no nvidia-smi that lists one, no {' or '.join(_DEVICE_FILES)})"
+        here = why or f"there is no NVIDIA GPU here (no nvidia-smi that lists one, no {_DEVICE_FILE})"
         raise UserError(f"--require-gpu: {here}")
     if why:
         print(f"warning: {why}", file=sys.stderr)
@@ -170,7 +170,7 @@ def _find_card() -> tuple[str | None, int | None]:
             driver, name = rows[0]
             main = driver.partition(".")[0]
             return name, int(main) if main.isdecimal() else None
-    return next((f"a GPU ({path})" for path in _DEVICE_FILES if os.path.exists(path)), None), None
+    return f"an NVIDIA GPU ({_DEVICE_FILE})" if _DEVICE_FILE.exists() else None, None
 
 
 def _names_a_gpu(visible: str) -> bool:

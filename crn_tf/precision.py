@@ -35,8 +35,8 @@ def slowness_on_cpu(precision: Precision, processor: Path = Path("/proc/cpuinfo"
     if precision not in _FEATURES or not features or computes_in(precision, features):
         return None
     return (
-        f"warning: this CPU imitates arithmetic in {precision}, as it lacks {' or '.join(sorted(_FEATURES[precision]))}: "
-        "--precision float32 will be faster"
+        f"warning: this CPU imitates arithmetic in {precision}, as it lacks "
+        f"{' or '.join(sorted(_FEATURES[precision]))}: --precision float32 will be faster"
     )
 
 

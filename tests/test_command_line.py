@@ -645,7 +645,7 @@ def test_a_dry_run_shares_the_batch_as_the_run_would(call, folder_data, monkeypa
     monkeypatch.setenv("TF_CONFIG", tf_config(addresses, 0))
     command = ("train.py", "--data", folder_data, *TINY, "--dry-run", "--batch")
     code, output, errors = call(*command, 4)
-    assert code == 0 and "; 4 workers" in output, errors
+    assert code == 0 and "device: 4 workers with " in output, errors
     assert "--batch 3 cannot be shared equally by 4 devices" in the_error(call(*command, 3), 2)
     monkeypatch.delenv("TF_CONFIG")
     assert "needs several GPUs" in the_error(call(*command, 4, "--strategy", "mirrored"))

@@ -154,7 +154,8 @@ class RunFlags:
     remat: Recomputation = TrainSettings.remat
     """Keep less in memory and compute it again in the backward pass; auto: if the memory there is would not do."""
     jit: Compilation = TrainSettings.jit
-    """Have XLA compile the whole training step, on one device. Its speed on GPUs is unmeasured; on a CPU it is slower."""
+    """Have XLA compile the whole training step, on one device. Its speed on GPUs is unmeasured; a CPU is slower
+    with it."""
     strategy: Strategy = "auto"
     """Devices that share each batch: one, all GPUs of this machine, or those of all workers that TF_CONFIG names;
     auto: what there is."""

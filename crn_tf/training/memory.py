@@ -104,7 +104,8 @@ def _query_gpus() -> list[_Gpu]:
         # In units of 2**20 bytes; where memory is the system's too, in words that there is no such number.
         return [_Gpu(index, uuid, mode == "Enabled", int(size) * 2**20) for index, uuid, mode, size in rows]
     except ValueError as error:
-        raise UnknownMemoryError(f"nvidia-smi does not tell it: {one_line(', '.join(sum(rows, [])))}") from error
+        told = "; ".join(", ".join(row) for row in rows)
+        raise UnknownMemoryError(f"nvidia-smi does not tell it: {one_line(told)}") from error
 
 
 def left_to_container(groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> float:
