@@ -109,7 +109,7 @@ def test_a_device_file_alone_tells_of_a_gpu(no_card, monkeypatch):
 def test_without_a_gpu_nothing_is_said_unless_one_is_required(no_card, capsys):
     check_gpus(required=False)
     assert capsys.readouterr() == ("", "")
-    with pytest.raises(UserError, match="^--require-gpu: there is no NVIDIA GPU here"):
+    with pytest.raises(UserError, match=r"^--require-gpu: there is no NVIDIA GPU here"):
         check_gpus(required=True)
 
 

@@ -36,6 +36,8 @@ MEASURED = {
     (256, 1, 0.25, 1, "bfloat16"): (1.72, 1.72),
     (256, 9, 0.25, 1, "bfloat16"): (2.71, 2.47),
     (1024, 1, 0.125, 1, "float32"): (6.03, 5.37),
+    (512, 4, 0.25, 1, "float32"): (5.87, None),
+    (256, 9, 0.25, 4, "float32"): (None, 9.16),
 }
 
 
@@ -55,7 +57,8 @@ def test_the_estimate_is_near_what_was_measured(case):
     height, images, width, batch, precision = case
     model = ModelDescription(height, (4, 8), images, width, CITYSCAPES)
     for recompute, measured in zip((False, True), MEASURED[case], strict=True):
-        assert training_memory_gb(model, batch, precision, recompute) == pytest.approx(measured, rel=ACCURACY)
+        if measured:
+            assert training_memory_gb(model, batch, precision, recompute) == pytest.approx(measured, rel=ACCURACY)
 
 
 def test_the_perceivers_blocks_are_those_that_are_built():
@@ -91,9 +94,10 @@ def test_what_cannot_fit_is_refused_with_what_would(available):
 
 
 def test_recomputation_that_was_turned_off_is_among_what_would_fit(available):
-    needed = training_memory_gb(MODEL, 1, "float32", True)
+    needed = training_memory_gb(MODEL, 2, "float32", True)
     available(needed + 0.01)
-    with pytest.raises(UserError, match=r"without recomputation.* fit: --remat on \(3\.\d GB\), or --images \d"):
+    told = rf"without recomputation.* fit: --remat on \({needed:.1f} GB\), or --batch 1 \(.* GB\), or --images \d"
+    with pytest.raises(UserError, match=told):
         check_memory(settings(batch=2, remat="off"), MODEL, replicas=1)
     check_memory(settings(batch=2, remat="on"), MODEL, replicas=2)  # each device has one pair
 
