@@ -10,11 +10,14 @@ from crn_tf import CITYSCAPES, ModelDescription, build_perceiver
 from crn_tf.errors import UserError
 from crn_tf.training import memory_needs
 from crn_tf.training.flags import TrainFlags
+from crn_tf.training.memory import UnknownMemoryError
 from crn_tf.training.memory_needs import (
     ACCURACY,
     PERCEIVER_BLOCKS,
     check_memory,
+    check_synthesis_memory,
     choose_recomputation,
+    synthesis_memory_gb,
     training_memory_gb,
 )
 
@@ -119,3 +122,31 @@ def test_what_may_fit_is_not_refused(available):
     available(needed / (1 + ACCURACY) - 0.01)
     with pytest.raises(UserError):
         check_memory(settings(), MODEL)
+
+
+def test_synthesis_of_larger_images_needs_more():
+    small = ModelDescription(256, (4, 8), 1, 1.0, CITYSCAPES)
+    wide = small.at_size((256, 1536))
+    needs = [
+        synthesis_memory_gb(*each) for each in ((small, 1, "bfloat16"), (small, 1, "float32"), (wide, 1, "float32"))
+    ]
+    assert needs == sorted(needs) and needs[2] > 2 * needs[1]
+    assert synthesis_memory_gb(small, 4, "float32") > 2.5 * needs[1]
+
+
+def test_synthesis_is_refused_only_where_it_is_hopeless(monkeypatch):
+    model = ModelDescription(256, (4, 8), 1, 1.0, CITYSCAPES)
+    needed = synthesis_memory_gb(model, 1, "float32")
+    monkeypatch.setattr(memory_needs, "available_gb", lambda: 0.9 * needed)
+    check_synthesis_memory(model, 1, "float32")
+    monkeypatch.setattr(memory_needs, "available_gb", lambda: 0.7 * needed)
+    with pytest.raises(
+        UserError, match=rf"at 256x512 needs about {needed:.1f} GB of memory, and {0.7 * needed:.1f} GB"
+    ):
+        check_synthesis_memory(model, 1, "float32")
+
+    def unknown():
+        raise UnknownMemoryError("nobody tells")
+
+    monkeypatch.setattr(memory_needs, "available_gb", unknown)
+    check_synthesis_memory(model, 1, "float32")

@@ -84,7 +84,7 @@ class Examiner:
             size = image_size(path)
             read_photo(path, _ANY_SIZE)
             with open_regular(path) as file:
-                return size, hashlib.file_digest(file, "blake2b").hexdigest()
+                return size, hashlib.blake2b(file.read()).hexdigest()
         except UserError as error:
             faults.append(str(error))
         except OSError as error:
@@ -148,8 +148,8 @@ def take_census(pairs: Sequence[Pair], convention: Convention | None) -> Iterato
                     bar.update()
             except BrokenProcessPool as error:
                 raise UserError(
-                    f"a process that reads {pairs[bar.n].layout} or one of the next files was ended: it is damaged in a "
-                    "way that ends programs, or there is too little memory"
+                    f"a process that reads {pairs[int(bar.n)].layout} or one of the next files was ended: it is "
+                    "damaged in a way that ends programs, or there is too little memory"
                 ) from error
             finally:
                 pool.shutdown(cancel_futures=True)

@@ -42,8 +42,8 @@ def _of_ids(ids: Counter[int]) -> ClassTable:
     named = sorted(number for number in ids if number != _VOID) or [_VOID]
     if len(named) > MAX_NAMES or not 0 <= named[0] <= named[-1] <= 65535:
         raise UserError(
-            f"the layouts hold {len(named)} ids, {named[0]}..{named[-1]}; expected at most {MAX_NAMES} in 0..65535: are "
-            "they numbers of objects, or photographs?"
+            f"the layouts hold {len(named)} ids, {named[0]}..{named[-1]}; expected at most {MAX_NAMES} in 0..65535: "
+            "are they numbers of objects, or photographs?"
         )
     colors = tuple(map(label_color, named if named[-1] < 256 else range(len(named))))
     void = (_VOID,) if _VOID in ids and _VOID not in named else ()

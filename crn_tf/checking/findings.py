@@ -1,12 +1,11 @@
 """What is wrong or odd about a data set, and what to do about each."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from crn_tf.checking.census import Census, PairCensus
+from crn_tf.checking.census import Census
 from crn_tf.checking.opening import CheckedSplit, Opened
 from crn_tf.data.class_tables import ClassTable, Color
 from crn_tf.data.near_colors import nearest
@@ -53,15 +52,22 @@ def find(opened: Opened, censuses: dict[str, Census], limits: Limits) -> list[Fi
         censuses: What the pairs of its splits hold.
         limits: What training allows.
     """
-    found = [Finding("problem", problem, "without this, nothing can be trained") for problem in opened.problems]
+    found = [Finding("problem", problem, "mend this first: training would stop here") for problem in opened.problems]
     if opened.convention:
-        found += [Finding("warning", warning, "look at the sheet") for warning in opened.convention.warnings]
+        # What was estimated from a sample is counted below.
+        decided = [line for line in opened.convention.warnings if line not in opened.convention.estimated]
+        found += [Finding("warning", line, "see on the sheet whether it is right") for line in decided]
     for name, census in censuses.items():
         found += _about_files(opened.splits[name], census, limits)
         if census.classes:
             found += _about_classes(name, census, census.classes, limits)
     found += _about_splits(opened, censuses)
     return sorted(found, key=lambda one: ("problem", "warning", "note").index(one.level))
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things: 1 pair, 2 pairs."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _about_files(split: CheckedSplit, census: Census, limits: Limits) -> Iterator[Finding]:
@@ -73,7 +79,7 @@ def _about_files(split: CheckedSplit, census: Census, limits: Limits) -> Iterato
     allowed = f"training leaves out up to {limits.max_unreadable:g} of the pairs (--max-unreadable)"
     if split.left_out:
         few = "; ".join(split.left_out[:_FILES]) + ("; ..." if len(split.left_out) > _FILES else "")
-        what = f"{split.name}: {len(split.left_out)} files have no partner: {few}"
+        what = f"{split.name}: {counted(len(split.left_out), 'file')} without a partner: {few}"
         yield Finding(level, what, f"rename them, or move them elsewhere; {allowed}")
     if faulty:
         what = f"{split.name}: {len(faulty)} of {len(census.pairs)} pairs cannot be used, for example: "
@@ -87,8 +93,8 @@ def _about_files(split: CheckedSplit, census: Census, limits: Limits) -> Iterato
     if others:
         yield Finding(
             "note",
-            f"{split.name}: {len(others)} layouts have another size than their photographs, and the same shape",
-            "nothing: both are resized, layouts with nearest neighbour",
+            f"{split.name}: {counted(len(others), 'layout')} of another size than the photograph, and the same shape",
+            "nothing to do: both are resized, layouts with nearest neighbour",
             tuple(one.pair.layout for one in others),
         )
 
@@ -107,7 +113,7 @@ def _about_classes(name: str, census: Census, classes: ClassTable, limits: Limit
     if missing:
         yield Finding(
             "warning" if name == "train" else "note",
-            f"{name}: {len(missing)} of {len(classes.names)} classes never occur: {', '.join(missing)}",
+            f"{name}: never seen, of {len(classes.names)} classes: {', '.join(missing)}",
             "if they should, compare the class table with the files; else the network has inputs it never learns",
         )
     rare = [
@@ -128,7 +134,7 @@ def _about_classes(name: str, census: Census, classes: ClassTable, limits: Limit
     if empty:
         yield Finding(
             "warning",
-            f"{name}: {len(empty)} layouts are nothing but void, for example {empty[0]}",
+            f"{name}: {counted(len(empty), 'layout')} with nothing but void, for example {empty[0]}",
             "remove them, or label them: they teach nothing of the classes",
             tuple(empty),
         )
@@ -182,26 +188,18 @@ def _about_splits(opened: Opened, censuses: dict[str, Census]) -> Iterator[Findi
     if train is not None and 0 < len(train.pairs) < _FEW_PAIRS:
         yield Finding(
             "note",
-            f"there are {len(train.pairs)} training pairs",
-            "a network will learn them by heart; hundreds are better, thousands good",
+            f"there are only {counted(len(train.pairs), 'training pair')}",
+            "enough to try things; a network learns so few by heart",
         )
-    for same in _twice(censuses, lambda one: one.digest):
-        names = {name for name, _ in same}
-        files = tuple(one.pair.photo for _, one in same if one.pair.photo)
-        if len(names) > 1:
-            yield Finding(
-                "warning",
-                f"{files[0]} and {files[1]} are the same photograph, in {' and '.join(sorted(names))}",
-                "remove one of them: validation is to be on photographs that were not trained on",
-                files,
-            )
-
-
-def _twice(censuses: dict[str, Census], of: Callable[[PairCensus], str]) -> Iterator[Sequence[tuple[str, PairCensus]]]:
-    """Pairs that have something in common, with the names of their splits."""
-    found = defaultdict[str, list[tuple[str, PairCensus]]](list)
-    for name, census in censuses.items():
-        for one in census.pairs:
-            if of(one):
-                found[of(one)].append((name, one))
-    return (same for same in found.values() if len(same) > 1)
+    trained_on = {one.digest: one for one in train.pairs if one.digest} if train is not None else {}
+    validated_on = censuses["val"].pairs if "val" in censuses else ()
+    twice = [one for one in validated_on if one.digest in trained_on]
+    if twice:
+        files = tuple(one.pair.photo for one in twice if one.pair.photo)
+        yield Finding(
+            "warning",
+            f"{counted(len(twice), 'validation photograph')} can be trained on too, for example {files[0]}: the same "
+            f"as {trained_on[twice[0].digest].pair.photo}",
+            "remove them from one of the splits: the validation loss should tell of photographs that are new",
+            files,
+        )

@@ -1,11 +1,12 @@
-"""Opening a data set to be looked at: what stands in the way of training is kept, and the rest looked at all the same."""
+"""Opening a data set to be looked at: what stands in the way of training is kept, and the rest is opened anyway."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.conventions import Convention, LabelForm, decide
-from crn_tf.data.datasets import Kind, class_table, find_tree_or_say, pair_files
+from crn_tf.data.datasets import Kind, declared_classes, find_tree_or_say, pair_files
 from crn_tf.data.pairing import Pair, Pairing
 from crn_tf.data.trees import Tree
 from crn_tf.errors import UsageError, UserError
@@ -74,10 +75,11 @@ def open_to_look(root: Path, kind: Kind | None, labels: LabelForm | None, max_in
     if "train" not in opened.splits:
         opened.problems.append(f"{root} has no split 'train'; it has {', '.join(opened.splits) or 'none'}")
     try:
-        opened.classes = class_table(opened.tree, root)
+        declared = declared_classes(opened.tree, root)
+        opened.classes = declared.table
         # As training does: the validation layouts are read as the training layouts are.
         first = next((opened.splits[name].pairs for name in LOOKED_INTO if name in opened.splits), [])
-        opened.convention = decide([pair.layout for pair in first], opened.classes, labels) if first else None
+        opened.convention = decide([pair.layout for pair in first], declared, labels) if first else None
     except UsageError:
         raise
     except UserError as error:
@@ -93,13 +95,11 @@ def _open_split(opened: Opened, name: str, max_incomplete: float) -> CheckedSpli
         if not found.pairs:
             opened.problems.append(f"the split {name!r} of {opened.tree.root} has no layouts")
     except UserError as error:
-        if name in LOOKED_INTO:
-            opened.problems.append(str(error))
         for need_photos in (True, False):
-            try:
+            with suppress(UserError):  # the same one
                 found = pair_files(opened.tree, name, need_photos, 1.0)
-            except UserError:  # it was said
-                continue
             if found.pairs:
                 break
+        if name in LOOKED_INTO and not (found.pairs and found.left_out):  # else it is told of each file
+            opened.problems.append(str(error))
     return CheckedSplit(name, found.pairs, found.left_out, found.notes)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from crn_tf.checking.census import Census, PairCensus
-from crn_tf.checking.findings import Finding
+from crn_tf.checking.findings import Finding, counted
 from crn_tf.checking.opening import Opened
 from crn_tf.data.class_lists import hex_color
 from crn_tf.data.conventions import Convention
@@ -25,14 +25,10 @@ _SHARE = 0.5  # of the photograph in the overlay
 
 def describe(opened: Opened, censuses: dict[str, Census], findings: Sequence[Finding]) -> Iterator[str]:
     """A data set in lines of text: what it is, how its labels are read, its classes, and what to do."""
-    where = f" in {opened.tree.root}"
-    yield f"a data set of the kind {opened.kind}{where}"
+    yield f"a data set of the kind {opened.kind} in {opened.tree.root}"
     for split in opened.splits.values():
-        looked = "" if split.name in censuses else ", not looked into"
-        yield f"  {split.name}: {_count(len(split.pairs), 'pair')}{looked}"
-    for name, census in censuses.items():
-        if census.pairs:
-            yield f"  {name}: {_sizes(census.sizes())}"
+        looked = f": {_sizes(censuses[split.name].sizes())}" if split.name in censuses else ", not looked into"
+        yield f"  {split.name}: {counted(len(split.pairs), 'pair')}{looked}"
     yield opened.convention.evidence if opened.convention else "labels: it cannot be told how they are read"
     yield from dict.fromkeys(note for split in opened.splits.values() for note in split.notes)
     yield ""
@@ -42,11 +38,7 @@ def describe(opened: Opened, censuses: dict[str, Census], findings: Sequence[Fin
         yield f"{finding.level}: {finding.what}"
         yield f"  -> {finding.advice}"
     problems = sum(finding.level == "problem" for finding in findings)
-    yield f"{_count(problems, 'problem')}: this could not be trained on" if problems else "this can be trained on"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    yield f"{counted(problems, 'problem')}: it could not be trained on" if problems else "it can be trained on"
 
 
 def _sizes(sizes: Counter[Size]) -> str:

@@ -25,7 +25,10 @@ from crn_tf.weights_guard import check_weights_file
 
 
 def load_generator(
-    path: str | Path, precision: Precision | None = None, size: Size | None = None
+    path: str | Path,
+    precision: Precision | None = None,
+    size: Size | None = None,
+    before_building: Callable[[ModelDescription], None] | None = None,
 ) -> tuple[keras.Model, ModelDescription]:
     """Build the generator of a run folder (its newest checkpoint), a weights file, or a checkpoint of the 2017 release.
 
@@ -34,6 +37,7 @@ def load_generator(
         precision: That the generator computes in; Keras' current policy if not given.
         size: Height and width of layouts and images, if others than those it was trained at; see
             `ModelDescription.at_size`.
+        before_building: Called with the description of what will be built: it may raise, before memory is taken.
 
     Returns:
         The generator, and the description of its model, at the size that was asked for.
@@ -58,9 +62,11 @@ def load_generator(
     """
     if precision:
         with computing_in(precision):
-            return load_generator(path, size=size)
+            return load_generator(path, None, size, before_building)
     description, load = _find(Path(path) if Path(path).name else Path(path).resolve())  # "." has no name
     wanted = description.at_size(size) if size else description
+    if before_building:
+        before_building(wanted)
     generator = load()
     return (generator if wanted is description else _at_size(generator, wanted)), wanted
 

@@ -154,7 +154,7 @@ class RunFlags:
     remat: Recomputation = TrainSettings.remat
     """Keep less in memory and compute it again in the backward pass; auto: if the memory there is would not do."""
     jit: Compilation = TrainSettings.jit
-    """Have XLA compile the whole training step, on one device. Its speed on GPUs is unmeasured; see docs/training.md."""
+    """Have XLA compile the whole training step, on one device; unmeasured on GPUs: see docs/training.md."""
     strategy: Strategy = "auto"
     """Devices that share each batch: one, all GPUs of this machine, or those of all workers that TF_CONFIG names;
     auto: what there is."""

@@ -1,4 +1,4 @@
-"""How much memory a training step needs, by the shapes of its tensors; what is recomputed; and what would fit.
+"""How much memory a training step or synthesis needs, by the shapes of tensors; what is recomputed; what would fit.
 
 Nothing is built for it: a run that cannot fit is refused before anything large is allocated.
 """
@@ -22,6 +22,8 @@ TENSORFLOW_BYTES = 1.15e9  # libraries, compiled functions, and the perceiver's 
 FEATURE_TENSORS = 3  # of each module: results of two convolutions, and what is computed from them
 LAYOUT_PYRAMIDS = 3  # one-hot float32: the layouts at all sizes, and copies
 TEMPORARY_TENSORS = 3  # as large as the largest, in one operation and its neighbours
+# Synthesis: before anything is computed, and tensors as large as the largest, alive at once (benchmarks/synthesis.py).
+SYNTHESIS_BYTES, SYNTHESIS_TENSORS = 7e8, 9
 ACCURACY = 0.15  # how wrong the estimate may be: what might fit is not refused
 SHARE = 0.8  # of the available memory, which others use too
 
@@ -166,3 +168,47 @@ def what_saves_memory(settings: TrainSettings) -> str:
     options += ["a smaller --batch"] if settings.batch > 1 else []
     options += ["fewer --images"] if settings.images > 1 else []
     return f"try {', '.join([*options, 'a smaller --width or --size'])}"
+
+
+def synthesis_memory_gb(description: ModelDescription, batch: int, precision: Precision) -> float:
+    """An estimate of synthesis' peak, in 10**9 bytes. Nothing is built for it.
+
+    Args:
+        description: The model.
+        batch: Layouts synthesized at once.
+        precision: That it computes in.
+    """
+    height, width = description.image_size
+    channels = module_channels(height, description.base_grid[0], description.width)
+    of_element = 4 if precision == "float32" else 2
+    largest = max(h * h * width // height * of_channels for h, of_channels in channels.items())
+    one_hot = 4 * height * width * description.classes.num_classes
+    copies = 2 if description.trained_size else 1  # the network as it was trained, and at its other size
+    of_weight = 4 * copies + (0 if of_element == 4 else of_element)  # and a copy to compute with
+    kept = SYNTHESIS_TENSORS * of_element * largest + one_hot
+    return (SYNTHESIS_BYTES + of_weight * description.parameters + batch * kept) / 1e9
+
+
+def check_synthesis_memory(description: ModelDescription, batch: int, precision: Precision) -> None:
+    """Refuse a size or a batch for which there is far too little memory, before any is taken.
+
+    Args:
+        description: The model, at the size it is to have.
+        batch: Layouts synthesized at once.
+        precision: That it computes in.
+
+    Raises:
+        UserError: Even a fifth less than the estimate is more than there is.
+    """
+    needed = synthesis_memory_gb(description, batch, precision)
+    try:
+        available = available_gb()
+    except UnknownMemoryError:
+        return
+    if SHARE * needed > available:
+        height, width = description.image_size
+        at_once = f"{batch} layouts at once" if batch > 1 else "one layout"
+        raise UserError(
+            f"synthesis of {at_once} at {height}x{width} needs about {needed:.1f} GB of memory, and {available:.1f} GB "
+            f"are available: choose a smaller {'--batch' if batch > 1 else '--size'}"
+        )
