@@ -206,7 +206,9 @@ def test_mixed_precision_starts_at_the_same_loss_and_learns(perceiver, batch, pr
     assert losses[-1] < 0.8 * losses[0]
 
 
-@pytest.mark.parametrize(("loss", "images"), [("content", 1), ("best-per-class", 2)])
+@pytest.mark.parametrize(
+    ("loss", "images"), [("content", 1), pytest.param("best-per-class", 2, marks=pytest.mark.slow)]
+)
 def test_a_step_compiled_whole_learns_the_same(perceiver, batch, loss, images):
     losses = []
     for jit in (False, True):

@@ -224,16 +224,20 @@ def check_shared(batch: int, replicas: int) -> None:
         )
 
 
-def check_compiled(distribution: Distribution) -> None:
+def check_compiled(replicas: int, in_cluster: bool) -> None:
     """Check that XLA can compile a whole step here (`--jit on`).
 
+    Args:
+        replicas: Devices that share it, of all workers together.
+        in_cluster: Whether they are a cluster's, be it of one worker.
+
     Raises:
-        UsageError: Several devices share the step.
+        UsageError: Several devices share the step, or a cluster's one.
         UserError: XLA cannot compile.
     """
-    if distribution.cluster or distribution.replicas > 1:
+    if replicas > 1 or in_cluster:
         raise UsageError(
-            f"--jit on compiles a step of one device, which {distribution.replicas} devices would share here: add "
+            f"--jit on compiles steps of one device alone, here a strategy shares them among {replicas}: add "
             "--strategy single, or leave it out"
         )
     failure = compiler_failure()

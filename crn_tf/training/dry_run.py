@@ -9,7 +9,7 @@ from crn_tf.model.perceiver import build_perceiver
 from crn_tf.saved.release import release_prefix
 from crn_tf.saved.run_folder import RunFolder, no_weights
 from crn_tf.training.cluster import Cluster
-from crn_tf.training.distribution import check_shared, choose_devices
+from crn_tf.training.distribution import check_compiled, check_shared, choose_devices
 from crn_tf.training.flags import Strategy
 from crn_tf.training.memory import available_in_words
 from crn_tf.training.memory_needs import check_memory, choose_recomputation, training_memory_gb
@@ -38,6 +38,8 @@ def print_plan(
     name, devices = choose_devices(strategy, cluster, settings.batch)
     workers = len(cluster.addresses) if cluster and name == "multi-worker" else 1
     check_shared(settings.batch, workers * len(devices))
+    if settings.jit == "on":
+        check_compiled(workers * len(devices), name == "multi-worker")
     print(f"device: {describe_devices(settings.precision, len(devices), workers)}")
     _check_start(settings, folder)
 

@@ -50,7 +50,7 @@ def open_run(settings: TrainSettings, folder: RunFolder, distribution: Distribut
     distribution = distribution or Distribution()
     distribution.check_batch(settings.batch)  # 1
     if settings.jit == "on":
-        check_compiled(distribution)
+        check_compiled(distribution.replicas, distribution.cluster is not None)
 
     if distribution.chief and folder.path.is_dir():  # 2
         folder.lock()
