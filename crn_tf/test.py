@@ -52,14 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
     check_gpus(settings.require_gpu)
     from crn_tf.model.synthesizer import Synthesizer
-    from crn_tf.saved.loading import load_generator
+    from crn_tf.saved.loading import find_model, load_generator
     from crn_tf.training.memory_needs import check_synthesis_memory
 
     say_what_computes(settings)
+    model, told = find_model(weights, settings.last)
     generator, description = load_generator(
-        weights,
+        model,
         settings.precision,
         size,
+        last=True,
         before_building=lambda model: check_synthesis_memory(model, settings.batch, settings.precision),
     )
     fit = settings.fit or description.fit
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outputs = images.output_paths(settings, [data.name(index) for index in range(count)], description.num_images)
     images.check_outputs(outputs, data)
     layouts.say_how_labels_are_read(data, settings.max_unknown)
-    print(f"layouts: {count}, images of each: {description.num_images}, model: {weights}")
+    print(f"layouts: {count}, images of each: {description.num_images}, model: {told}")
     sizes = [layouts.layout_size(data, index) for index in range(count)]
     layouts.say_what_is_resized(settings, data, sizes, description, fit)
 
@@ -106,8 +108,8 @@ def export_settings(settings: TestSettings, folder: Path) -> ExportSettings:
     Raises:
         UsageError: A setting was given that an export does not take.
     """
-    taken = {name: getattr(settings, name) for name in ("weights", "size", "fit", "precision", "format", "layouts")}
-    taken["require_gpu"] = settings.require_gpu
+    names = ("weights", "last", "size", "fit", "precision", "format", "layouts", "require_gpu")
+    taken = {name: getattr(settings, name) for name in names}
     for field in fields(settings):
         if field.name not in (*taken, "export") and getattr(settings, field.name) != field.default:
             flag = field.name.replace("_", "-")

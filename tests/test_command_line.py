@@ -262,7 +262,10 @@ def test_crn_has_the_commands(arguments):
 
 
 def test_a_command_that_crn_has_not_is_told():
-    for name, words in (("trian", "there is no command 'trian': did you mean train?"), ("x", "expected one of train,")):
+    for name, words in (
+        ("trian", "there is no command 'trian': did you mean train?"),
+        ("x", "expected one of check, train,"),
+    ):
         result = subprocess.run([sys.executable, "-m", "crn_tf", name], cwd=ROOT, capture_output=True, text=True)
         assert result.returncode == 2 and result.stdout == "" and words in result.stderr
 

@@ -1,7 +1,8 @@
 """Fewer passes over memory, and less kept in it: what each Keras backend does in its own way.
 
 `fused` compiles elementwise work on large tensors into one pass; `recomputed` keeps a function's inputs for the
-backward pass instead of everything in between. Neither changes a result beyond rounding.
+backward pass instead of everything in between. Neither changes a result beyond rounding. `GivenSeed` is a seed that is
+a tensor.
 """
 
 import functools
@@ -156,3 +157,23 @@ def recomputed(function: Callable[..., _Result]) -> Callable[..., _Result]:
         return function(*arguments), gradient
 
     return call
+
+
+class GivenSeed(keras.random.SeedGenerator):
+    """A seed for `keras.random` that is a tensor of a graph: no variable, and no state that a call changes.
+
+    What is drawn with it is a function of that tensor, on one backend. (Backends have generators of their own.)
+    """
+
+    _initial_seed = 0  # Keras' torch backend asks whether a generator was seeded
+
+    def __init__(self, seed: Tensor) -> None:  # not Keras' own, which makes a variable
+        """Wrap a seed.
+
+        Args:
+            seed: int32 [2].
+        """
+        self._given = keras.ops.cast(seed, "uint32") if keras.backend.backend() == "jax" else seed
+
+    def next(self, ordered: bool = True) -> Tensor:
+        return self._given

@@ -158,7 +158,7 @@ def _moment(source: Path) -> str:
     """Of the best weights of a run: when they were the best, and how good."""
     run = RunFolder(source.parent)
     best = run.best() if source.name == run.best_weights.name else None
-    return f" (step {best['step']}, validation loss {best['validation_loss']:.4g})" if best else ""
+    return f" ({best})" if best else ""
 
 
 def _class_rows(description: ModelDescription) -> list[str]:

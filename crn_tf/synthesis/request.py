@@ -20,7 +20,9 @@ class TestSettings:
     """Synthesize photographs from semantic layouts with a trained model."""
 
     weights: Annotated[Path | None, arg(metavar="MODEL", help_behavior_hint=INSTEAD("the newest run in runs/"))] = None
-    """Run folder, weights file, or a model.ckpt of the 2017 release."""
+    """Run folder (its best weights), weights file, or a model.ckpt of the 2017 release."""
+    last: Switch = False
+    """Of a run folder, the newest checkpoint instead of the best weights."""
     layouts: Annotated[tuple[Path, ...], arg(help_behavior_hint=INSTEAD("the validation layouts of the run"))] = ()
     """Layout files, folders of them, or a data set."""
     dataset: Annotated[

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from crn_tf.command_line import how_to_call
 from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_training_data
 from crn_tf.data.decoded_cache import DecodedCache
@@ -23,6 +24,7 @@ class RunData:
     files: tuple[FileDataSet, ...]  # the data sets of files among them, the training pairs first
     max_unknown: float
     shapes: str | None  # what is stretched or cut
+    folder: Path | None  # of the data set; None for toys
 
     @property
     def classes(self) -> ClassTable:
@@ -32,6 +34,8 @@ class RunData:
     def notes(self) -> list[str]:
         """Lines about how files were found and are read."""
         lines = [note for data in self.files for note in (data.convention.evidence, *data.notes)]
+        if self.folder and any(data.convention.warnings or data.left_out for data in self.files):
+            lines.append(f"all that is odd about the data, with a sheet: {how_to_call('check')} {self.folder}")
         return list(dict.fromkeys(filter(None, (*lines, self.shapes))))
 
     def incomplete(self) -> list[str]:
@@ -99,8 +103,8 @@ def open_run_data(
     train = InputPipeline(read, size, fit, settings.batch, settings.seed, settings.flip, unreadable, shard)
     samples = some(validation or read, SAMPLES, 1.0)  # as long as there is any
     if not validation:
-        return RunData(train, None, samples, files, settings.max_unknown, shapes)
+        return RunData(train, None, samples, files, settings.max_unknown, shapes, settings.data)
     # Of a few pairs, a single one may be more than the share.
     unreadable = unreadable and max(unreadable, 1 / min(len(validation), settings.validation_limit))
     pairs = some(validation, settings.validation_limit, unreadable)
-    return RunData(train, pairs, samples, files, settings.max_unknown, shapes)
+    return RunData(train, pairs, samples, files, settings.max_unknown, shapes, settings.data)
