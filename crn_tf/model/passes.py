@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import keras
 
+from crn_tf.errors import one_line
 from crn_tf.tensors import Tensor
 
 _Result = TypeVar("_Result")
@@ -37,7 +38,8 @@ def fused(function: Callable[..., _Result]) -> Callable[..., _Result]:
             use it inside `keras.ops.custom_gradient`.
 
     Returns:
-        A function of the same arguments, with the same results. It runs the plain one inside `unfused`.
+        A function of the same arguments, with the same results. It runs the plain one inside `unfused`, and where XLA
+        cannot compile (see `compiler_failure`).
     """
     if keras.backend.backend() != "tensorflow":
         return function
@@ -49,11 +51,45 @@ def fused(function: Callable[..., _Result]) -> Callable[..., _Result]:
 
     @functools.wraps(function)
     def call(*tensors: Tensor) -> _Result:
-        if not _fusing.get() or max(math.prod(d for d in t.shape if d) for t in tensors) < FUSE_FROM:
+        large = max(math.prod(d for d in t.shape if d) for t in tensors) >= FUSE_FROM
+        if not large or not _fusing.get() or compiler_failure():
             return function(*tensors)
         return compiled(*((tuple(t.shape), t.dtype) for t in tensors))(*tensors)
 
     return call
+
+
+@functools.cache
+def compiler_failure() -> str | None:
+    """Why XLA cannot compile here, where the backend is TensorFlow; None if it can. Tries it once: a small pass.
+
+    On GPUs XLA needs programs and files of CUDA (ptxas, libdevice) that TensorFlow itself does without.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    try:
+        with tf.init_scope():  # now, also where a graph is being traced
+            _try_compiler()
+    except tf.errors.OpError as error:
+        return one_line(error.message or error, 200)
+    return None
+
+
+def unfused_warning() -> str | None:
+    """A line for the user where nothing can be fused; None where XLA compiles."""
+    failure = compiler_failure()
+    if failure is None:
+        return None
+    return f"warning: XLA cannot compile here, so passes over memory are not fused, which takes longer: {failure}"
+
+
+def _try_compiler() -> None:
+    """Compile a small pass with a function that is in CUDA's library of mathematics, and run it."""
+    import tensorflow as tf
+
+    tf.function(lambda x: tf.math.exp(x) + tf.math.rsqrt(x), jit_compile=True, autograph=False)(tf.ones([8])).numpy()
 
 
 def after(awaited: Tensor, tensor: Tensor) -> Tensor:
