@@ -4,12 +4,12 @@ What features mean is the matter of the network that computed them; numbers of d
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from crn_tf.evaluation.intervals import widening
 from crn_tf.tensors import Floats
 
 KID_SUBSET = 1000  # pictures, at most, and how many such subsets: as KID's authors
@@ -17,18 +17,24 @@ KID_SUBSETS = 100
 NEIGHBOURS = 3  # of precision and recall, as their authors
 _LEAST = 4  # pictures, so that halves have two
 
-Distance = Callable[[Floats, Floats], float]
+Layouts = NDArray[np.int64]
+Distances = Callable[[Floats, Floats, tuple[Layouts, Layouts]], Sequence[float]]
 
 
-def kid(reference: Floats, features: Floats, seed: int = 0) -> float:
+def kid(reference: Floats, features: Floats, layouts: tuple[Layouts, Layouts] | None = None, seed: int = 0) -> float:
     """Kernel inception distance: the unbiased squared maximum mean discrepancy with the kernel (x·y / d + 1)³.
 
     It is about zero, also a little below, for pictures of the same kind. Of more than `KID_SUBSET` pictures, the mean
     over `KID_SUBSETS` random subsets.
 
+    It is unbiased only if pairs of pictures are independent, which a picture and the photograph of the same layout are
+    not: with such pairs, photographs against themselves would come out below zero. So they can be left out.
+
     Args:
         reference: Features of the photographs [n, d].
         features: Features of the pictures [m, d].
+        layouts: The numbers of the photographs' and of the pictures' layouts [n], [m]: pairs of one layout are left
+            out. None counts all pairs, but for a picture with itself, as KID's authors and clean-fid do.
         seed: Decides the subsets.
 
     Raises:
@@ -36,24 +42,26 @@ def kid(reference: Floats, features: Floats, seed: int = 0) -> float:
     """
     if min(len(reference), len(features)) < 2:
         raise ValueError("KID needs two photographs and two pictures at least")
+    ids = layouts or (np.arange(len(reference)), np.arange(len(features)) + len(reference))
     if max(len(reference), len(features)) <= KID_SUBSET:
-        return _discrepancy(reference, features)
+        return _discrepancy(reference, features, *ids)
     random = np.random.default_rng(seed)
+    found = []
+    for _ in range(KID_SUBSETS):
+        x, y = (random.choice(len(of), min(len(of), KID_SUBSET), replace=False) for of in (reference, features))
+        found.append(_discrepancy(reference[x], features[y], ids[0][x], ids[1][y]))
+    return float(np.mean(found))
 
-    def some(of: Floats) -> Floats:
-        return of[random.choice(len(of), min(len(of), KID_SUBSET), replace=False)]
 
-    return float(np.mean([_discrepancy(some(reference), some(features)) for _ in range(KID_SUBSETS)]))
-
-
-def _discrepancy(x: Floats, y: Floats) -> float:
-    """The unbiased estimate from all pairs of [n, d] and [m, d]."""
+def _discrepancy(x: Floats, y: Floats, of_x: Layouts, of_y: Layouts) -> float:
+    """The mean kernel of pairs within [n, d], within [m, d] and across, of pairs whose layouts differ."""
     x, y = x.astype(np.float64), y.astype(np.float64)
-    within_x, within_y, across = ((a @ b.T / x.shape[1] + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
-    n, m = len(x), len(y)
-    same_x = (within_x.sum() - np.trace(within_x)) / (n * (n - 1))
-    same_y = (within_y.sum() - np.trace(within_y)) / (m * (m - 1))
-    return float(same_x + same_y - 2 * across.mean())
+
+    def mean_kernel(a: Floats, b: Floats, of_a: Layouts, of_b: Layouts) -> float:
+        others = of_a[:, None] != of_b
+        return float(((a @ b.T / a.shape[1] + 1) ** 3).mean(where=others)) if others.any() else float("nan")
+
+    return mean_kernel(x, x, of_x, of_x) + mean_kernel(y, y, of_y, of_y) - 2 * mean_kernel(x, y, of_x, of_y)
 
 
 def fid(reference: Floats, features: Floats) -> float:
@@ -103,7 +111,7 @@ def precision_recall(reference: Floats, features: Floats, neighbours: int = NEIG
 
 
 def half_sample_intervals(
-    distance: Callable[[Floats, Floats], Sequence[float]],
+    distances: Distances,
     reference: Floats,
     features: Floats,
     groups: Sequence[NDArray[np.int64]],
@@ -114,10 +122,11 @@ def half_sample_intervals(
 
     Halves, without replacement, since duplicates would bias what looks at pairs. Halves of the pictures differ from
     each other about as much as sets like the whole do (the delete-half jackknife). Bias that depends on the number of
-    pictures is not theirs to show, so the halves' mean is moved to the whole's distance.
+    pictures is not theirs to show, so the halves' mean is moved to the whole's distance. Few groups widen it (see
+    `widening`).
 
     Args:
-        distance: From features [n, d] and [m, d] to one or several distances.
+        distances: From features [n, d] and [m, d], and the numbers of their layouts, to one or several distances.
         reference: Features of the photographs [layouts, d].
         features: Features of the pictures of each layout [layouts, k, d].
         groups: Numbers of layouts that are drawn together.
@@ -131,12 +140,16 @@ def half_sample_intervals(
         return None
     random = np.random.default_rng(seed)
 
-    def half() -> NDArray[Any]:
+    def measured(of_reference: Layouts, of_features: Layouts) -> Sequence[float]:
+        flat, count = features[of_features].reshape(-1, features.shape[-1]), features.shape[1]
+        return distances(reference[of_reference], flat, (of_reference, np.repeat(of_features, count)))
+
+    def half() -> Layouts:
         chosen = random.permutation(len(groups))[: len(groups) // 2]
         return np.concatenate([groups[number] for number in chosen])
 
-    flat = features.shape[-1]
-    found = np.array([distance(reference[half()], features[half()].reshape(-1, flat)) for _ in range(repeats)])
-    whole = np.asarray(distance(reference, features.reshape(-1, flat)))
-    ends = np.quantile(found - found.mean(0), (0.025, 0.975), axis=0) + whole
+    everything = np.arange(len(reference))
+    whole = np.asarray(measured(everything, everything))
+    found = np.array([measured(half(), half()) for _ in range(repeats)])
+    ends = np.quantile(found - found.mean(0), (0.025, 0.975), axis=0) * widening(len(groups)) + whole
     return [(float(low), float(high)) for low, high in ends.T]

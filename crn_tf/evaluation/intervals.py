@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm, t
 
 from crn_tf.tensors import Floats
 
@@ -64,9 +64,11 @@ class Resampling:
 
     Attributes:
         weights: How many times each resample has each picture, [resamples, pictures].
+        groups: How many groups there were to draw from.
     """
 
     weights: NDArray[np.int64]
+    groups: int
 
     @classmethod
     def draw(cls, groups: Sequence[NDArray[np.int64]], resamples: int = RESAMPLES, seed: int = 0) -> "Resampling":
@@ -82,20 +84,36 @@ class Resampling:
         drawn = random.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), resamples)
         for times, group in zip(drawn.T, groups, strict=True):
             weights[:, group] = times[:, None]
-        return cls(weights)
+        return cls(weights, len(groups))
 
     def means(self, values: Floats) -> Floats:
         """Means over pictures: [pictures, ...] -> [resamples, ...]."""
         total = np.tensordot(self.weights, values, 1)
         return total / self.weights.sum(1).reshape(-1, *[1] * (total.ndim - 1))
 
+    def interval(self, resampled: Floats) -> Interval | None:
+        """The 95 % interval of a number.
 
-def interval(resampled: Floats) -> Interval | None:
-    """The middle 95 % of a number's resamples; None if there is none or one is no number."""
-    if not resampled.size or not np.isfinite(resampled).all():
-        return None
-    low, high = np.quantile(resampled, (0.025, 0.975))
-    return float(low), float(high)
+        The middle 95 % of its resamples, widened for few groups (see `widening`).
+
+        Args:
+            resampled: The number of each resample.
+
+        Returns:
+            Lower and upper end; None if there are no numbers, or one is not finite.
+        """
+        if not resampled.size or not np.isfinite(resampled).all() or self.groups < 2:
+            return None
+        centre = resampled.mean()
+        # A bootstrap sees the deviations from the sample's own mean, which are too small.
+        wider = widening(self.groups) * math.sqrt(self.groups / (self.groups - 1))
+        low, high = centre + (np.quantile(resampled, (0.025, 0.975)) - centre) * wider
+        return float(low), float(high)
+
+
+def widening(groups: int) -> float:
+    """How much wider an interval has to be than a normal distribution's, if it comes from few groups: Student's t."""
+    return float(t.ppf(0.975, groups - 1) / norm.ppf(0.975))
 
 
 @dataclass(frozen=True)

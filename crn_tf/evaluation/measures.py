@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from crn_tf.evaluation.confusion import Tallies, segmentation_scores
 from crn_tf.evaluation.distributions import fid, half_sample_intervals, kid, precision_recall
-from crn_tf.evaluation.intervals import Interval, Resampling, interval, sign_test
+from crn_tf.evaluation.intervals import Interval, Resampling, sign_test
 from crn_tf.evaluation.judging import Evidence
 from crn_tf.evaluation.methods import PHOTOGRAPHS
 from crn_tf.model.loss_weights import TAP_NAMES
@@ -75,16 +75,16 @@ def _segmentation(numbers: Numbers, evidence: Evidence, classes: Sequence[str], 
     scores = segmentation_scores(Tallies.of(evidence.confusion))
     resampled = segmentation_scores(Tallies.stack(evidence.tallies).summed(draws.weights)) if draws else None
     for name in ("pixel_accuracy", "class_accuracy", "mean_iou"):
-        ends = interval(getattr(resampled, name)) if resampled else None
+        ends = draws.interval(getattr(resampled, name)) if draws and resampled else None
         numbers.put(name, float(getattr(scores, name)), ends, "every pixel of the layouts is void")
     iou, ends_of_classes = {}, {}
     for number, name in enumerate(classes):
         value = float(scores.iou[number])
         iou[name] = value if math.isfinite(value) else None  # neither in the layouts nor predicted
         ends = None
-        if resampled:  # of resamples that have the class
+        if draws and resampled:  # of resamples that have the class
             known = resampled.iou[:, number]
-            ends = interval(known[~np.isnan(known)])
+            ends = draws.interval(known[~np.isnan(known)])
         ends_of_classes[name] = list(ends) if ends else None
     numbers.update(iou=iou, iou_interval=ends_of_classes, confusion_matrix=evidence.confusion.tolist())
 
@@ -103,18 +103,24 @@ def _distribution(
     if count < 2:
         numbers.put("kid", None, reason="it needs two photographs at least")
     else:
-        kid_ends = half_sample_intervals(lambda x, y: [kid(x, y, seed)], reference, features, groups, seed=seed)
-        put("kid", kid(reference, flat, seed), kid_ends)
+        layouts = np.arange(count), np.repeat(np.arange(count), features.shape[1])
+        kid_ends = half_sample_intervals(lambda x, y, of: [kid(x, y, of, seed)], reference, features, groups, seed=seed)
+        put("kid", kid(reference, flat, layouts, seed), kid_ends)
+        numbers["kid_all_pairs"] = kid(reference, flat, seed=seed)  # as clean-fid counts
     if count < 2 or (count <= depth and not force_fid):
         numbers.put("fid", None, reason=too_few_for_fid(count, depth))
     else:
-        fid_ends = half_sample_intervals(lambda x, y: [fid(x, y)], reference, features, groups, repeats=30, seed=seed)
+        fid_ends = half_sample_intervals(
+            lambda x, y, _: [fid(x, y)], reference, features, groups, repeats=30, seed=seed
+        )
         put("fid", fid(reference, flat), fid_ends)
     try:
         values = precision_recall(reference, flat)
         ends = None
         if len(groups) >= 8:  # halves have enough neighbours
-            ends = half_sample_intervals(precision_recall, reference, features, groups, repeats=50, seed=seed)
+            ends = half_sample_intervals(
+                lambda x, y, _: precision_recall(x, y), reference, features, groups, repeats=50, seed=seed
+            )
         for number, name in enumerate(("precision", "recall")):
             put(name, values[number], ends, number)
             if ends:
@@ -137,7 +143,7 @@ def _paired(numbers: Numbers, evidence: Evidence, draws: Resampling | None) -> N
 
     def put(name: str, of_layouts: Floats, reason: str = _NOT_FINITE) -> None:
         sound = np.isfinite(of_layouts).all()
-        ends = interval(draws.means(of_layouts)) if draws and sound else None
+        ends = draws.interval(draws.means(of_layouts)) if draws and sound else None
         numbers.put(name, float(of_layouts.mean()) if sound else None, ends, reason)
 
     for name in ("content_loss", "l1", "psnr", "ssim"):
@@ -148,7 +154,7 @@ def _paired(numbers: Numbers, evidence: Evidence, draws: Resampling | None) -> N
     put("diversity", evidence.stacked("diversity"), "there is one picture of each layout")
     terms = evidence.stacked("terms").mean(1)  # [layouts, taps]
     numbers["content_loss_terms"] = dict(zip(TAP_NAMES, terms.mean(0).tolist(), strict=True))
-    ends = [interval(column) for column in draws.means(terms).T] if draws else [None] * len(TAP_NAMES)
+    ends = [draws.interval(column) for column in draws.means(terms).T] if draws else [None] * len(TAP_NAMES)
     numbers["content_loss_terms_interval"] = {
         name: list(found) if found else None for name, found in zip(TAP_NAMES, ends, strict=True)
     }

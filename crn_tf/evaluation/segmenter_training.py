@@ -68,11 +68,12 @@ def find_or_train(
         size: Height and width at which pictures are scored.
         fit: How photographs are brought to it.
         cache: The folder of everything that is kept.
-        recipe: How it is trained.
+        recipe: How it is trained; None for as is best known.
 
     Raises:
         UserError: Photographs cannot be read, or the cache cannot be written or is damaged.
     """
+    recipe = recipe or Recipe()
     num_classes = len(train.classes.names)
     settings = {
         "perceiver": viewer.identity,

@@ -3,6 +3,7 @@
 Pure Keras: runs on every Keras backend.
 """
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,14 +69,20 @@ def build_segmenter_head(depths: Sequence[int], num_classes: int, channels: int 
     scores = []
     for number, tap in enumerate(taps):
         x = layers.BatchNormalization(name=f"normalize_{number}")(tap)  # taps differ in scale, also between perceivers
-        x = layers.Conv2D(channels, 3, padding="same", activation="relu", name=f"read_{number}")(x)
+        x = _convolution(channels, 3, f"read_{number}", activation="relu")(x)
         if number == len(taps) - 1:
-            x = layers.Conv2D(channels, 3, padding="same", dilation_rate=4, activation="relu", name="look_around")(x)
-        scores.append(layers.Conv2D(num_classes, 1, name=f"score_{number}")(x))
+            x = _convolution(channels, 3, "look_around", activation="relu", dilation_rate=4)(x)
+        scores.append(_convolution(num_classes, 1, f"score_{number}")(x))
     *finer, total = scores
     for number, score in reversed(list(enumerate(finer))):
         total = layers.Add(name=f"add_{number}")([UpsampledLike(2, name=f"upsample_{number}")([total, score]), score])
     return keras.Model([images, *taps], UpsampledLike(4, name="to_pixels")([total, images]), name="segmenter_head")
+
+
+def _convolution(filters: int, kernel: int, name: str, **options: Any) -> layers.Layer:
+    """A convolution that starts the same every time: a segmenter is a measuring instrument."""
+    start = keras.initializers.GlorotUniform(seed=zlib.crc32(name.encode()))
+    return layers.Conv2D(filters, kernel, padding="same", kernel_initializer=start, name=name, **options)
 
 
 def build_segmenter(perceiver: keras.Model, head: keras.Model) -> keras.Model:
