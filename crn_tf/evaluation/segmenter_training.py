@@ -56,7 +56,7 @@ def find_or_train(
     size: Size,
     fit: Fit,
     cache: Path,
-    recipe: Recipe = Recipe(),
+    recipe: Recipe | None = None,
 ) -> FcnSegmenter:
     """The segmenter for a data set at a size, from the cache, or trained and put there.
 

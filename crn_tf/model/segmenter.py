@@ -35,6 +35,10 @@ class UpsampledLike(layers.Layer):
         self.factor = factor
         self._upsample = layers.UpSampling2D(factor, interpolation="bilinear")
 
+    def build(self, input_shapes: Sequence[Sequence[Any]]) -> None:
+        """There are no weights to make."""
+        self._upsample.build(input_shapes[0])
+
     def call(self, inputs: Sequence[Features]) -> Features:
         """[B, h, w, D] and [B, H, W, ...] -> [B, H, W, D]."""
         x, like = inputs
