@@ -35,6 +35,7 @@ from crn_tf.data.datasets import (
     open_data_set,
     splits,
 )
+from crn_tf.data.declared_classes import of_model
 from crn_tf.data.fitting import about_shapes, part_used
 from crn_tf.data.images import Fit, ImageFormat, Size, resize, write_image
 from crn_tf.data.layouts import colorize
@@ -133,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if source:
         data: DataSet = open_data_set(*source, description.image_size[0], need_photos=False, labels=asked)
     else:
-        data = loose_layouts(files, decide(files, description.classes, asked))
+        data = loose_layouts(files, decide(files, of_model(description.classes), asked))
     check_classes(data, description, weights)
     count = min(len(data), settings.limit or len(data))
     outputs = output_paths(settings, [data.name(index) for index in range(count)], description.num_images)

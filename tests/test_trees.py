@@ -208,13 +208,13 @@ def test_published_trees_are_recognized(tmp_path, kind):
     assert find_kind(tmp_path) == kind and splits(tmp_path, kind) == sorted(expected)
     (tmp_path / "classes.json").write_text(CLASSES)  # one's own choice of classes, where the kind is not Cityscapes'
     for split, there in expected.items():
-        found = names(tmp_path, split, labels="labelids" if kind == "kitti" else None)
+        found = names(tmp_path, split)
         assert found == there or len(found) == there
 
 
 def test_kitti_has_the_classes_of_cityscapes(tmp_path):
     draw_published(tmp_path, "kitti")
-    assert open_data_set(tmp_path, None, "train", 256, labels="labelids").classes == CITYSCAPES
+    assert open_data_set(tmp_path, None, "train", 256).classes == CITYSCAPES
 
 
 def test_camvid_as_published(tmp_path):
@@ -229,6 +229,6 @@ def test_gta_is_numbered_and_has_no_classes_of_its_own(tmp_path):
     draw_pairs(
         tmp_path, ["images/00001.png", "images/00002.png"], ["labels/00001.png", "labels/00002.png"], classes=False
     )
-    assert find_kind(tmp_path) == "gta5" and names(tmp_path, "train", labels="labelids") == ["00001", "00002"]
+    assert find_kind(tmp_path) == "gta5" and names(tmp_path, "train") == ["00001", "00002"]
     (tmp_path / "classes.json").write_text(CLASSES)
     assert find_kind(tmp_path) == "folder"

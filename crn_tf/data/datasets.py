@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import ClassVar, Protocol, get_args
 
 from crn_tf.data import scenes
-from crn_tf.data.class_tables import ClassTable, find_class_file, read_class_table
+from crn_tf.data.class_tables import CITYSCAPES, ClassTable, find_class_file
 from crn_tf.data.conventions import Convention, LabelForm, decide
+from crn_tf.data.declared_classes import DeclaredClasses, as_published, read_declared
 from crn_tf.data.file_pairs import FileDataSet
 from crn_tf.data.images import Fit, Size
 from crn_tf.data.label_names import Side, without_other_kinds
@@ -182,7 +183,7 @@ def open_data_set(
     if isinstance(labels, Convention):
         convention = labels
     else:
-        convention = decide([one.layout for one in pairing.pairs], class_table(tree, root), labels)
+        convention = decide([one.layout for one in pairing.pairs], declared_classes(tree, root), labels)
     notes = (*pairing.notes, *([f"the data set lies in {tree.root}"] if tree.root != root else []))
     data = FileDataSet(pairing.pairs, convention, pairing.left_out, notes)
     return _without_the_others(data, split, validation_share, root) if splits_off and found == "train" else data
@@ -250,22 +251,20 @@ def _no_layouts(tree: Tree, split: str, root: Path) -> UserError:
     return UserError(". ".join(filter(None, lines)))
 
 
-def class_table(tree: Tree, root: Path) -> ClassTable:
-    """The classes of a data set: its own `classes.json`, or what its publisher says.
+def declared_classes(tree: Tree, root: Path) -> DeclaredClasses:
+    """The classes of a data set, and what is known of its label files: its own `classes.json`, or its publisher's.
 
     Raises:
         UserError: The file is missing or wrong.
     """
-    name = tree.shape.classes
+    published = PUBLISHED.get(tree.shape.classes)
     own = find_class_file(tree.root) or find_class_file(root)
-    if not name or (own and own.suffix == ".json" and name != "cityscapes"):
-        return read_class_table(own or tree.root / "classes.json")
-    if name not in PUBLISHED:
-        raise UserError(
-            f"the classes of {tree.shape.kind} are not known here: no {tree.root / 'classes.json'} with their names, "
-            "ids and palette"
-        )
-    return PUBLISHED[name].table
+    if published is None:
+        return read_declared(own or tree.root / "classes.json")
+    # Nobody writes one for Cityscapes and its relatives but for other tools, to which it means something else.
+    if own and own.suffix == ".json" and published.table is not CITYSCAPES:
+        return read_declared(own)
+    return as_published(published)
 
 
 def find_kind(root: Path) -> Kind:

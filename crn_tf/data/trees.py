@@ -133,9 +133,9 @@ SHAPES = (
     Shape("ade20k", "annotations/{split}", "images/{split}", classes="ade20k", holds=_named("^ADE_")),
     Shape("camvid", "LabeledApproved_full", "701_StillsRaw_full", ("_L",), lists=("", "splits"), classes="camvid32"),
     Shape("camvid", "{split}annot", "{split}", classes="camvid11"),
-    Shape("kitti", "{split}/semantic", "{split}/image_2"),
+    Shape("kitti", "{split}/semantic", "{split}/image_2", classes="kitti"),
     Shape("bdd100k", "labels/sem_seg/masks/{split}", "images/10k/{split}", classes="bdd100k"),
-    Shape("gta5", "labels", "images", lists=("",), holds=_all_numbered),
+    Shape("gta5", "labels", "images", lists=("",), classes="gta5", holds=_all_numbered),
 )
 _CITY = Shape(  # photographs and layouts of one city in one folder
     "cityscapes",
