@@ -85,6 +85,13 @@ def test_outputs_that_are_no_class_are_not_chosen(tmp_path, picture):
     assert set(np.unique(found)) <= {0, 1}
 
 
+def test_a_network_may_have_more_outputs_than_are_named(tmp_path, picture):
+    table = ClassTable(("red", "green"), CLASSES.palette[:2], (0, 1), (3,))
+    file = write_network(tmp_path / "s.onnx", unchanged(), classes={"0": "red", "1": "green"})
+    found = open_segmenter(file, table, never)(picture[0])
+    np.testing.assert_array_equal(found[:, :16], picture[1][:, :16])
+
+
 def test_ids_are_taken_as_they_are(tmp_path, picture):
     nodes = [
         helper.make_node("ArgMax", ["x"], ["ids"], axis=1, keepdims=0),
@@ -205,8 +212,9 @@ def test_features_are_computed_once_for_each_content(tmp_path, viewer, picture):
         assert features.computed == 0
         features(Picture(pixels + 1, viewer))
         assert features.computed == 1
-        features = RememberedFeatures(open_features("vgg19", Viewer("random", "max")), cache)
-        assert not np.array_equal(features(Picture(pixels, viewer)), first)
+        other = Viewer("random", "max")
+        features = RememberedFeatures(open_features("vgg19", other), cache)
+        assert not np.array_equal(features(Picture(pixels, other)), first)
 
 
 def test_a_damaged_cache_is_one_line(tmp_path):

@@ -75,7 +75,7 @@ def _segmentation(numbers: Numbers, evidence: Evidence, classes: Sequence[str], 
     scores = segmentation_scores(Tallies.of(evidence.confusion))
     resampled = segmentation_scores(Tallies.stack(evidence.tallies).summed(draws.weights)) if draws else None
     for name in ("pixel_accuracy", "class_accuracy", "mean_iou"):
-        ends = draws.interval(getattr(resampled, name)) if draws and resampled else None
+        ends = _of_shares(draws.interval(getattr(resampled, name))) if draws and resampled else None
         numbers.put(name, float(getattr(scores, name)), ends, "every pixel of the layouts is void")
     iou, ends_of_classes = {}, {}
     for number, name in enumerate(classes):
@@ -84,9 +84,14 @@ def _segmentation(numbers: Numbers, evidence: Evidence, classes: Sequence[str], 
         ends = None
         if draws and resampled:  # of resamples that have the class
             known = resampled.iou[:, number]
-            ends = draws.interval(known[~np.isnan(known)])
+            ends = _of_shares(draws.interval(known[~np.isnan(known)]))
         ends_of_classes[name] = list(ends) if ends else None
     numbers.update(iou=iou, iou_interval=ends_of_classes, confusion_matrix=evidence.confusion.tolist())
+
+
+def _of_shares(ends: Interval | None) -> Interval | None:
+    """An interval of a number that lies within 0..1, which was widened past that."""
+    return (max(0.0, ends[0]), min(1.0, ends[1])) if ends else None
 
 
 def _distribution(
@@ -97,8 +102,8 @@ def _distribution(
     flat = features.reshape(-1, features.shape[-1])
     count, depth = reference.shape
 
-    def put(name: str, found: float, ends: list[tuple[float, float]] | None, number: int = 0) -> None:
-        numbers.put(name, found, ends[number] if ends else None)
+    def put(name: str, found: float, ends: list[Interval] | None) -> None:
+        numbers.put(name, found, ends[0] if ends else None)
 
     if count < 2:
         numbers.put("kid", None, reason="it needs two photographs at least")
@@ -122,9 +127,7 @@ def _distribution(
                 lambda x, y, _: precision_recall(x, y), reference, features, groups, repeats=50, seed=seed
             )
         for number, name in enumerate(("precision", "recall")):
-            put(name, values[number], ends, number)
-            if ends:
-                numbers[f"{name}_interval"] = [min(1.0, max(0.0, end)) for end in ends[number]]
+            numbers.put(name, values[number], _of_shares(ends[number]) if ends else None)
     except ValueError as error:
         numbers.put("precision", None, reason=str(error))
         numbers.put("recall", None, reason=str(error))

@@ -9,7 +9,7 @@ import numpy as np
 
 from crn_tf.evaluation.judging import Evidence
 from crn_tf.evaluation.measures import scores_of_layouts
-from crn_tf.evaluation.methods import Judged
+from crn_tf.evaluation.methods import MEAN_COLORS, Judged
 from crn_tf.files import write_text
 
 JSON_FILE, TABLE_FILE = "evaluation.json", "evaluation.md"
@@ -98,10 +98,10 @@ def _shares(network: Mapping[str, Any]) -> bool:
 
 
 def comparison_lines(comparisons: Sequence[Mapping[str, Any]], measures: Sequence[str]) -> list[str]:
-    """Lines like "A better than B on 84 of 101 pictures (content loss, p = 0.001)"."""
+    """Lines like "A better than B on 84 of 101 layouts (content loss, p = 0.001)", without those about the floor."""
     lines = []
     for row in comparisons:
-        if row["measure"] not in measures:
+        if row["measure"] not in measures or MEAN_COLORS in (row["first"], row["second"]):
             continue
         first, second, better = row["first"], row["second"], row["better"]
         if row["worse"] > better:

@@ -99,26 +99,28 @@ class OnnxSegmenter:
         output = self._network(picture.pixels)
         if output.ndim == 3 and 1 in (output.shape[0], output.shape[-1]):  # ids with an axis of one channel
             output = output.reshape(output.shape[1:] if output.shape[0] == 1 else output.shape[:2])
-        if output.ndim == 3:
-            axis = 0 if self._network.channels_first else -1
-            scores = output[: len(self._map)] if axis == 0 else output[..., : len(self._map)]
-            if output.shape[axis] != len(self._map):
-                raise UserError(
-                    f"{self._network.path} has {output.shape[axis]} classes, expected {len(self._map)}: "
-                    f'"classes" in {self._network.path.with_suffix(".json")} says which is which'
-                )
-            output = np.where(self._known(axis), scores, -np.inf).argmax(axis)
-        if output.ndim != 2 or output.min() < 0 or output.max() >= len(self._map) or (self._map[output] < 0).any():
+        numbers = self._best(output) if output.ndim == 3 else np.rint(output).astype(np.int64)
+        if numbers.ndim != 2 or numbers.min() < 0 or numbers.max() >= len(self._map) or (self._map[numbers] < 0).any():
             raise UserError(
-                f"{self._network.path} gives {list(output.shape)}, expected scores of classes or ids of "
-                f"{self._classes.num_classes - 1} classes"
+                f"{self._network.path} gives {list(output.shape)}, expected scores of classes, or ids of the "
+                f"{len(self._classes.names)} classes"
             )
-        return to_size(self._map[output].astype(np.uint8), picture.pixels.shape[:2])
+        return to_size(self._map[numbers].astype(np.uint8), picture.pixels.shape[:2])
 
-    def _known(self, axis: int) -> Any:
-        """Which outputs are classes of the data set, to be broadcast."""
-        known = self._map >= 0
-        return known[:, None, None] if axis == 0 else known
+    def _best(self, scores: Floats) -> Any:
+        """The output with the highest score at each pixel, of those that are a class: [C, h, w] -> [h, w].
+
+        Raises:
+            UserError: There are less outputs than classes, or more, and nothing says which is which.
+        """
+        scores = scores if self._network.channels_first else np.moveaxis(scores, -1, 0)
+        outputs, named = len(scores), len(self._map)
+        if outputs < named or (outputs > named and self._network.classes is None):
+            raise UserError(
+                f"{self._network.path} has {outputs} classes, expected {named}: "
+                f'"classes" in {self._network.path.with_suffix(".json")} says which is which'
+            )
+        return np.where(self._map[:, None, None] >= 0, scores[:named], -np.inf).argmax(0)
 
 
 def _class_map(network: OnnxNetwork, classes: ClassTable) -> Any:
