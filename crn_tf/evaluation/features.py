@@ -55,8 +55,8 @@ def open_features(asked: str, viewer: Viewer) -> FeatureNetwork:
 class PooledTaps:
     """The perceiver's taps, each channel's mean over the picture, each tap's vector at the same length.
 
-    So every tap has the same say, and what comes out does not depend on the scale of a perceiver's activations, on which
-    KID's kernel would depend much. The mean square of all numbers is one.
+    So every tap has the same say, and what comes out does not depend on the scale of a perceiver's activations, on
+    which KID's kernel would depend much. The mean square of all numbers is one.
     """
 
     shared = True
@@ -68,7 +68,7 @@ class PooledTaps:
 
     def __call__(self, picture: Picture) -> Floats:
         pooled = [np.asarray(ops.mean(tap, axis=(0, 1, 2)), np.float64) for tap in picture.taps]
-        directions = np.concatenate([tap / max(np.linalg.norm(tap), 1e-12) for tap in pooled])
+        directions = np.concatenate([tap / np.maximum(np.linalg.norm(tap), 1e-12) for tap in pooled])
         return (directions * np.sqrt(len(directions) / len(pooled))).astype(np.float32)
 
 
