@@ -50,8 +50,9 @@ from crn_tf.files import make_folder, sha256_of
 from crn_tf.model.cascade import parse_pair
 from crn_tf.model.loss_weights import AUTO, find_loss_weights
 from crn_tf.model.vgg_weights import find_weights
+from crn_tf.saved.run_folder import RunFolder
 from crn_tf.starting import silence_pillow, start_tensorflow
-from crn_tf.test import check_classes, say_how_labels_are_read
+from crn_tf.synthesis.layouts import check_classes, say_how_labels_are_read
 from crn_tf.training.settings import Labels, Pooling, TrainSettings
 
 if TYPE_CHECKING:
@@ -75,8 +76,10 @@ class EvaluateSettings:
     images: Annotated[Several, arg(metavar="NAME=FOLDER ...", help_behavior_hint=INSTEAD("none"))] = ()
     """Methods with a folder of pictures each, called as the layouts are: x.png, or x_0.png, x_1.png, ..."""
     weights: Annotated[Several, arg(metavar="MODEL ...", help_behavior_hint=INSTEAD("none"))] = ()
-    """Models to synthesize with first: run folders, weights files, or a model.ckpt of the 2017 release.
-    NAME=MODEL calls one by another name than its folder's."""
+    """Models to synthesize with first: run folders (their best weights), weights files, or a model.ckpt of the 2017
+    release. NAME=MODEL calls one by another name than its folder's."""
+    last: Switch = False
+    """Of run folders, the newest checkpoint instead of the best weights."""
     dataset: Annotated[Kind | None, arg(metavar=KINDS, help_behavior_hint=INSTEAD("seen from the folder's shape"))] = (
         None
     )
@@ -265,22 +268,32 @@ def find_methods(task: Task) -> tuple[Judged, list[PictureFiles]]:
     """
     from crn_tf.evaluation.synthesis import synthesize
     from crn_tf.model.synthesizer import Synthesizer
-    from crn_tf.saved.loading import load_generator
+    from crn_tf.saved.loading import find_model, load_generator
 
     files, size, fit, judged = [], task.size, task.settings.fit, None
     for name, path in task.models.items():
-        generator, description = load_generator(path)
+        model, told = find_model(path, task.settings.last)
+        generator, description = load_generator(model, last=True)
         check_classes(task.data, description, path)
+        print(f"{name}: {told}")
         size, fit = size or description.image_size, fit or description.fit
         judged = Judged(task.data, task.indices, size, fit)
         folder = task.settings.out / "pictures" / name
-        about = {"weights": str(path), "sha256": sha256_of(path) if path.exists() else None}
+        about = {"weights": told, "sha256": sha256_of(weights_of(model))}
         files.append(synthesize(name, Synthesizer(generator), fit, judged, folder, about))
     judged = judged or Judged(task.data, task.indices, size or (256, 512), fit or "resize")
     matched = [match_pictures(name, folder, judged) for name, folder in task.folders.items()]
     for line in chain.from_iterable(lines for _, lines in matched):
         print(line)
     return judged, [*(found for found, _ in matched), *files]
+
+
+def weights_of(model: Path) -> Path:
+    """The file or folder that a model's weights are in: of a run folder, its newest checkpoint."""
+    if model.is_dir():
+        run = RunFolder(model)
+        return run.checkpoint(run.newest_step())
+    return model if model.exists() else Path(f"{model}.data-00000-of-00001")  # the release's, named by its prefix
 
 
 def fcn(task: Task, judged: Judged, viewer: "Viewer") -> "FcnSegmenter":

@@ -49,9 +49,11 @@ class ExportSettings:
     """Export a trained model for TF Serving."""
 
     weights: Annotated[Path | None, arg(metavar="MODEL", help_behavior_hint=INSTEAD("the newest run in runs/"))] = None
-    """Run folder, weights file, or a model.ckpt of the 2017 release."""
+    """Run folder (its best weights), weights file, or a model.ckpt of the 2017 release."""
     out: Path = DEFAULT_FOLDER
     """The model's folder; the export goes into its next version: 1, 2, ..."""
+    last: Switch = False
+    """Of a run folder, the newest checkpoint instead of the best weights."""
     size: Annotated[str | None, arg(metavar="HEIGHTxWIDTH", help_behavior_hint=INSTEAD("as the model was trained"))] = (
         None
     )
@@ -110,19 +112,19 @@ def _export(settings: ExportSettings, size: Size | None, files: list[Path]) -> P
     start_tensorflow()  # only now: it takes seconds
     import tensorflow as tf
 
-    from crn_tf.saved.loading import load_generator
+    from crn_tf.saved.loading import find_model, load_generator
     from crn_tf.saved.run_folder import newest_run
     from crn_tf.serving.model import ServingModel
     from crn_tf.serving.model_card import ServedAs, model_card
 
-    weights = settings.weights or newest_run().path
-    generator, description = load_generator(weights, settings.precision, size)
+    weights, told = find_model(settings.weights or newest_run().path, settings.last)
+    generator, description = load_generator(weights, settings.precision, size, last=True)
     description = dataclasses.replace(description, fit=settings.fit or description.fit)
     stored_in = settings.precision if settings.store_in_precision else "float32"
     model = ServingModel(generator, description, settings.format, stored_in)
     signatures = model.signatures()
     layouts = _read_layouts(files, description) if files else patchworks(description)
-    reference = generator if settings.precision == "float32" else load_generator(weights, "float32", size)[0]
+    reference = generator if settings.precision == "float32" else load_generator(weights, "float32", size, True)[0]
     effect = _effect(signatures, reference, layouts, settings.precision)
     parameters, weights_bytes = generator.count_params(), model.weights_bytes
     served = ServedAs(settings.precision, stored_in, settings.format, parameters, weights_bytes, effect)
@@ -139,7 +141,7 @@ def _export(settings: ExportSettings, size: Size | None, files: list[Path]) -> P
             _check(folder, layouts[:1], signatures, description, settings.format)
         except tf.errors.OpError as error:
             raise UserError(f"cannot write {version}: {why_not_written(error, folder, weights_bytes)}") from error
-    _tell(version, weights, description, served, warm)
+    _tell(version, told, description, served, warm)
     return version
 
 
@@ -300,13 +302,13 @@ def _write_onnx(path: Path, generator: "keras.Model", layouts: Layout) -> None:
         synthesizer.model.export(path, format="onnx", verbose=False)
 
 
-def _tell(version: Path, weights: Path, description: "ModelDescription", served: "ServedAs", warm: bool) -> None:
+def _tell(version: Path, model: str, description: "ModelDescription", served: "ServedAs", warm: bool) -> None:
     size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
     stored, single = served.weights_bytes / 1e6, 4 * served.parameters / 1e6
     height, width = description.image_size
     trained = "trained at {}x{}, ".format(*description.trained_size) if description.trained_size else ""
     print(
-        f"{version}: {weights}, {height}x{width}, {trained}{description.num_images} image(s) per layout, "
+        f"{version}: {model}, {height}x{width}, {trained}{description.num_images} image(s) per layout, "
         f"{description.classes.num_classes} classes, {served.parameters:,} parameters, {size / 1e6:.1f} MB\n"
         f"precision {served.precision}; effect on images: {served.effect}\n"
         f"kernels stored in {served.stored_in}: weights {stored:.2f} MB (in float32 {single:.2f} MB)"

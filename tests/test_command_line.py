@@ -502,6 +502,19 @@ def test_another_size_than_trained(call, folder_data, tmp_path):
     assert message.endswith("such size is 32x64")
 
 
+def test_a_size_far_too_large_is_refused_before_anything_is_built(call, folder_data, monkeypatch):
+    train_tiny(call, folder_data, "--images", 1)
+    model = ("test.py", "--layouts", folder_data / "labels/val", "--weights", "run")
+    monkeypatch.setattr("crn_tf.training.memory.available_gb", lambda: 1.0)
+    assert call(*model)[0] == 0
+    monkeypatch.setattr("crn_tf.model.description.ModelDescription.build", lambda self: pytest.fail("it was built"))
+    message = the_error(call(*model, "--size", "8192x8192"))
+    assert "synthesis of one layout at 8192x8192 needs about" in message
+    assert message.endswith("GB of memory, and 1.0 GB are available: choose a smaller --size")
+    message = the_error(call(*model, "--batch", "100000"))
+    assert "synthesis of 100000 layouts at once at 32x64" in message and message.endswith("choose a smaller --batch")
+
+
 def test_layouts_of_other_classes_are_refused(call, folder_data, shared):
     train_tiny(call, folder_data, "--images", 1)
     message = the_error(call("test.py", "--weights", "run", "--layouts", shared / "data/camvid"))

@@ -8,10 +8,18 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from crn_tf import build_generator, build_perceiver
+from crn_tf import CITYSCAPES, ModelDescription, build_generator, build_perceiver
+from crn_tf.errors import UserError
 from crn_tf.precision import computing_in
 from crn_tf.training import memory
-from crn_tf.training.memory import UnknownMemoryError, available_in_words, choose_recomputation, training_memory_gb
+from crn_tf.training.memory import (
+    UnknownMemoryError,
+    available_in_words,
+    check_synthesis_memory,
+    choose_recomputation,
+    synthesis_memory_gb,
+    training_memory_gb,
+)
 
 # Gigabytes, by height and number of images.
 MEASURED = {
@@ -212,3 +220,31 @@ def test_without_a_gpu_nvidia_smi_is_not_asked(nvidia_smi, tmp_path, monkeypatch
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     assert 0.1 < memory.available_gb() < 10_000
     assert not (tmp_path / "asked").exists()
+
+
+def test_synthesis_of_larger_images_needs_more():
+    small = ModelDescription(256, (4, 8), 1, 1.0, CITYSCAPES)
+    wide = small.at_size((256, 1536))
+    needs = [
+        synthesis_memory_gb(*each) for each in ((small, 1, "bfloat16"), (small, 1, "float32"), (wide, 1, "float32"))
+    ]
+    assert needs == sorted(needs) and needs[2] > 2 * needs[1]
+    assert synthesis_memory_gb(small, 4, "float32") > 2.5 * needs[1]
+
+
+def test_synthesis_is_refused_only_where_it_is_hopeless(monkeypatch):
+    model = ModelDescription(256, (4, 8), 1, 1.0, CITYSCAPES)
+    needed = synthesis_memory_gb(model, 1, "float32")
+    monkeypatch.setattr(memory, "available_gb", lambda: 0.9 * needed)
+    check_synthesis_memory(model, 1, "float32")
+    monkeypatch.setattr(memory, "available_gb", lambda: 0.7 * needed)
+    with pytest.raises(
+        UserError, match=rf"at 256x512 needs about {needed:.1f} GB of memory, and {0.7 * needed:.1f} GB"
+    ):
+        check_synthesis_memory(model, 1, "float32")
+
+    def unknown():
+        raise UnknownMemoryError("nobody tells")
+
+    monkeypatch.setattr(memory, "available_gb", unknown)
+    check_synthesis_memory(model, 1, "float32")

@@ -93,7 +93,7 @@ def test_a_tap_that_is_left_out_stays_out(perceiver, batch):
     subject.measure(*batch)
     subject.rebalance()
     assert float(subject.loss_weights[1]) == 0
-    _, terms = subject.evaluate(*batch)
+    _, terms, _ = subject.evaluate(*batch)
     np.testing.assert_allclose(terms, [1, 0, 1, 1, 1, 1], rtol=1e-4)
 
 

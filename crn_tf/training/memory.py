@@ -15,13 +15,16 @@ import keras
 import psutil
 import tensorflow as tf
 
-from crn_tf.errors import one_line
+from crn_tf.errors import UserError, one_line
+from crn_tf.model.cascade import module_channels
+from crn_tf.model.description import ModelDescription
 from crn_tf.precision import Precision
 
 # Measured on CPU (benchmarks/train_step.py --remat off): what TensorFlow needs before anything is computed, and how
 # many tensors of the largest kind are alive in one operation and its neighbours.
 TENSORFLOW_BYTES = 7e8
 TEMPORARY_TENSORS = 5
+SYNTHESIS_TENSORS = 9  # alive at once (benchmarks/synthesis.py)
 SHARE = 0.8  # of the available memory, which others use too
 _DIVIDED = "it is divided into instances (MIG)"
 _NVIDIA_SMI_SECONDS = 60  # it may take some where drivers sleep when nobody uses them
@@ -173,6 +176,50 @@ def training_memory_gb(generator: keras.Model, perceiver: keras.Model, batch: in
     kept = sum(features) + sum(activations) + TEMPORARY_TENSORS * max(features + activations)
     of_weight = 16 + (0 if of_element == 4 else of_element)  # itself, its gradient, two moments; a copy to compute with
     return (TENSORFLOW_BYTES + of_weight * generator.count_params() + batch * of_element * kept) / 1e9
+
+
+def synthesis_memory_gb(description: ModelDescription, batch: int, precision: Precision) -> float:
+    """An estimate of synthesis' peak, in 10**9 bytes. Nothing is built for it.
+
+    Args:
+        description: The model.
+        batch: Layouts synthesized at once.
+        precision: That it computes in.
+    """
+    height, width = description.image_size
+    channels = module_channels(height, description.base_grid[0], description.width)
+    of_element = 4 if precision == "float32" else 2
+    largest = max(h * h * width // height * of_channels for h, of_channels in channels.items())
+    one_hot = 4 * height * width * description.classes.num_classes
+    copies = 2 if description.trained_size else 1  # the network as it was trained, and at its other size
+    of_weight = 4 * copies + (0 if of_element == 4 else of_element)  # and a copy to compute with
+    kept = SYNTHESIS_TENSORS * of_element * largest + one_hot
+    return (TENSORFLOW_BYTES + of_weight * description.parameters + batch * kept) / 1e9
+
+
+def check_synthesis_memory(description: ModelDescription, batch: int, precision: Precision) -> None:
+    """Refuse a size or a batch for which there is far too little memory, before any is taken.
+
+    Args:
+        description: The model, at the size it is to have.
+        batch: Layouts synthesized at once.
+        precision: That it computes in.
+
+    Raises:
+        UserError: Even a fifth less than the estimate is more than there is.
+    """
+    needed = synthesis_memory_gb(description, batch, precision)
+    try:
+        available = available_gb()
+    except UnknownMemoryError:
+        return
+    if SHARE * needed > available:
+        height, width = description.image_size
+        at_once = f"{batch} layouts at once" if batch > 1 else "one layout"
+        raise UserError(
+            f"synthesis of {at_once} at {height}x{width} needs about {needed:.1f} GB of memory, and {available:.1f} GB "
+            f"are available: choose a smaller {'--batch' if batch > 1 else '--size'}"
+        )
 
 
 def choose_recomputation(

@@ -30,7 +30,7 @@ from crn_tf.training.run_data import RunData
 from crn_tf.training.settings import TrainSettings
 from crn_tf.training.stopping import StopAgreement
 from crn_tf.training.trainer import Trainer, Window
-from crn_tf.training.validation import Validation
+from crn_tf.training.validation import Measured, Validation
 
 CALIBRATION_BATCHES = 20  # of --loss-weights auto
 LOG_STEPS = 10  # TensorBoard gets the mean over so many steps
@@ -241,13 +241,13 @@ class TrainingRun:
         texts = [f"loss {train_loss:.3f}"] if train_loss is not None else []
         if self.validation:
             try:
-                terms = self._validate(self.validation)
+                measured = self._validate(self.validation)
             except PreemptedError:
                 self._epoch_unseen = True
                 return
-            best = self.validation.keep_if_best(float(terms.sum()), self.step) and number > 0
-            told = f"{'the best yet, ' if best else ''}{len(self.validation.pairs.data)} pairs"
-            texts.append(f"validation loss {terms.sum():.3f} ({told})")
+            best = self.validation.keep_if_best(measured, self.step) and number > 0
+            texts.append(f"validation loss {measured.loss:.3f} ({len(self.validation.pairs.data)} pairs)")
+            texts.append(f"perceptual distance {measured.distance:.3f}{' (the best yet)' if best else ''}")
         self._logs.write_image("samples", self._sheets.write(number), self.step)
         texts.append(str(self.folder.sample_sheet(number)))
         self._progress.say(f"{f'epoch {number}' if number else self._start}, step {self.step}: {', '.join(texts)}")
@@ -258,18 +258,18 @@ class TrainingRun:
         """What the model is called before its first step."""
         return "untrained model" if self.settings.init_from is None else "model to start from"
 
-    def _validate(self, validation: Validation) -> np.ndarray:
-        """Each tap's part of the loss on validation pairs, logged.
+    def _validate(self, validation: Validation) -> Measured:
+        """Loss and perceptual distance on validation pairs, logged.
 
         Raises:
             PreemptedError: SIGTERM came.
             DivergedError: The loss is no number.
         """
-        terms = validation.measure(self._request)
-        if not np.isfinite(terms).all():
-            raise self._diverged(f"the validation loss became {terms.sum()} at step {self.step}")
-        self._log("validation", terms)
-        return terms
+        measured = validation.measure(self._request)
+        if not np.isfinite((measured.loss, measured.distance)).all():
+            raise self._diverged(f"the validation loss became {measured.loss} at step {self.step}")
+        self._log("validation", measured.terms, perceptual_distance=measured.distance)
+        return measured
 
     def _log_steps(self, progress: EpochProgress) -> None:
         """Log what the steps since the last time found out, and look whether they lead anywhere."""

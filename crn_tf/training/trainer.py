@@ -13,12 +13,12 @@ from crn_tf.data.class_tables import ClassTable
 from crn_tf.model.cascade import module_height
 from crn_tf.model.description import ModelDescription
 from crn_tf.model.loss_weights import TAP_NAMES, find_loss_weights
-from crn_tf.model.losses import LOSSES, tap_errors
+from crn_tf.model.losses import LOSSES, perceptual_distance, tap_errors
 from crn_tf.model.perceiver import build_perceiver, split_blocks
 from crn_tf.model.recomputing import recomputing_blocks, recomputing_generator
 from crn_tf.precision import computing_in
 from crn_tf.saved.checkpoints import named
-from crn_tf.tensors import ClassIds, LossFunction, PerReplica, Photos, Tensor
+from crn_tf.tensors import ClassIds, LossFunction, OneHotLayout, PerReplica, Photos, TapErrors, Tensor
 from crn_tf.training.memory import choose_recomputation
 from crn_tf.training.optimizer import ADAM_EPSILON, Adam, apply_if_finite
 from crn_tf.training.replicas import mean_of_replicas, split
@@ -219,9 +219,14 @@ class Trainer:
         return bool(tf.reduce_all([tf.reduce_all(tf.math.is_finite(v.value)) for v in self.generator.variables]))
 
     @tf.function
-    def evaluate(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The loss and each tap's part of it, without a step, on one device. Arguments and results as `train_step`."""
-        return self._compute_loss(photos, layouts)
+    def evaluate(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The loss, each tap's part of it, and the perceptual distance, without a step, on one device.
+
+        Arguments and results as `train_step`; the distance is a scalar.
+        """
+        layouts = ops.one_hot(layouts, self.num_classes)
+        errors = self._compute_errors(photos, layouts)
+        return *self._loss(errors, ops.unstack(self.loss_weights), layouts), perceptual_distance(errors)
 
     def measure(self, photos: tf.Tensor, layouts: tf.Tensor) -> None:
         """Count a batch's terms for `rebalance`, without a step. Arguments as `train_step`."""
@@ -248,8 +253,10 @@ class Trainer:
 
     def _compute_loss(self, photos: Photos, layouts: ClassIds) -> tuple[Tensor, Tensor]:
         layouts = ops.one_hot(layouts, self.num_classes)
+        return self._loss(self._compute_errors(photos, layouts), ops.unstack(self.loss_weights), layouts)
+
+    def _compute_errors(self, photos: Photos, layouts: OneHotLayout) -> list[TapErrors]:
         images = self._synthesize(layouts)  # [B, k, H, W, 3]
         with tf.control_dependencies([images]):  # or the photograph's taps would be computed early, and kept
             photos = ops.cast(photos, "float32")
-        errors = tap_errors(self._blocks, photos, images)
-        return self._loss(errors, ops.unstack(self.loss_weights), layouts)
+        return tap_errors(self._blocks, photos, images)
