@@ -290,10 +290,13 @@ def find_methods(task: Task) -> tuple[Judged, list[PictureFiles]]:
 
 def weights_of(model: Path) -> Path:
     """The file or folder that a model's weights are in: of a run folder, its newest checkpoint."""
-    if model.is_dir():
-        run = RunFolder(model)
-        return run.checkpoint(run.newest_step())
-    return model if model.exists() else Path(f"{model}.data-00000-of-00001")  # the release's, named by its prefix
+    from crn_tf.saved.release import release_prefix
+
+    prefix = release_prefix(model)
+    if prefix:
+        return prefix.with_name(f"{prefix.name}.data-00000-of-00001")
+    run = RunFolder(model)
+    return run.checkpoint(run.newest_step()) if model.is_dir() else model
 
 
 def fcn(task: Task, judged: Judged, viewer: "Viewer") -> "FcnSegmenter":
