@@ -23,6 +23,7 @@ from crn_tf.command_line import INSTEAD, Switch, how_to_call
 from crn_tf.data.datasets import layout_files
 from crn_tf.data.images import Fit, ImageFormat, Size
 from crn_tf.data.layouts import LayoutReader
+from crn_tf.devices import check_gpus, describe_devices, explaining_exhaustion
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import lock, remove_unfinished, why_not_written, written_aside
 from crn_tf.model.cascade import parse_pair
@@ -74,6 +75,8 @@ class ExportSettings:
     """Licence of the training data, for the model card."""
     onnx: Switch = False
     """Also write the model as crn.onnx, in float32 (needs tf2onnx: requirements-serving.txt)."""
+    require_gpu: Switch = False
+    """Stop with exit code 1 where TensorFlow can use no GPU, instead of computing on the CPU."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -104,12 +107,16 @@ def export(settings: ExportSettings) -> Path:
     size = parse_pair(settings.size, "--size") if settings.size else None
     files = layout_files(settings.layouts)[:_MEASURED]
     refusal = f"another process is exporting into {settings.out}: wait for its end, or choose another folder"
-    with lock(settings.out / ".lock", refusal):  # what cannot be written is known before the work is done
+    advice = "try --precision bfloat16 with --store-in-precision, or a smaller --size"
+    # What cannot be written is known before the work is done.
+    with lock(settings.out / ".lock", refusal), explaining_exhaustion(advice):
         return _export(settings, size, files)
 
 
 def _export(settings: ExportSettings, size: Size | None, files: list[Path]) -> Path:
     start_tensorflow()  # only now: it takes seconds
+    check_gpus(settings.require_gpu)
+    print(f"on {describe_devices(settings.precision, 1)}")
     import tensorflow as tf
 
     from crn_tf.saved.loading import find_model, load_generator

@@ -17,6 +17,7 @@ import tyro
 from crn_tf.command_line import how_to_call
 from crn_tf.data.datasets import layout_files
 from crn_tf.data.fitting import part_used
+from crn_tf.devices import check_gpus, describe_devices, explaining_exhaustion
 from crn_tf.errors import UsageError, run_command
 from crn_tf.export import ExportSettings, export
 from crn_tf.files import make_folder
@@ -49,11 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     make_folder(settings.out)
 
     start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
+    check_gpus(settings.require_gpu)
     from crn_tf.model.synthesizer import Synthesizer
     from crn_tf.saved.loading import find_model, load_generator
-    from crn_tf.training.memory import check_synthesis_memory
+    from crn_tf.training.memory_needs import check_synthesis_memory
 
-    warn_of_slowness(settings.precision)
+    say_what_computes(settings)
     model, told = find_model(weights, settings.last)
     generator, description = load_generator(
         model,
@@ -74,11 +76,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     own = [found and part_used(found, description.image_size, fit) for found in sizes]
     wanted = own if settings.output_size == "layout" else [None] * count
-    written = images.synthesize(settings, data, fit, list(zip(outputs, wanted, strict=True)), Synthesizer(generator))
+    with explaining_exhaustion("try --precision bfloat16, a smaller --batch, or a smaller --size"):
+        written = images.synthesize(settings, data, fit, [*zip(outputs, wanted, strict=True)], Synthesizer(generator))
     if data.warning():
         print(f"warning: {data.warning()}")
     say_what_was_written(settings, written, count, description.num_images)
     return int(written < count)
+
+
+def say_what_computes(settings: TestSettings) -> None:
+    """Tell what synthesizes, and warn of what is slow. TensorFlow has been started."""
+    from crn_tf.model.passes import unfused_warning
+
+    warn_of_slowness(settings.precision)
+    if warning := unfused_warning():
+        print(warning, file=sys.stderr)
+    print(f"on {describe_devices(settings.precision, 1)}")
 
 
 def say_what_was_written(settings: TestSettings, written: int, count: int, num_images: int) -> None:
@@ -95,9 +108,8 @@ def export_settings(settings: TestSettings, folder: Path) -> ExportSettings:
     Raises:
         UsageError: A setting was given that an export does not take.
     """
-    taken = {
-        name: getattr(settings, name) for name in ("weights", "last", "size", "fit", "precision", "format", "layouts")
-    }
+    names = ("weights", "last", "size", "fit", "precision", "format", "layouts", "require_gpu")
+    taken = {name: getattr(settings, name) for name in names}
     for field in fields(settings):
         if field.name not in (*taken, "export") and getattr(settings, field.name) != field.default:
             flag = field.name.replace("_", "-")

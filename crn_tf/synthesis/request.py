@@ -57,6 +57,8 @@ class TestSettings:
     """Layouts synthesized at once."""
     precision: Precision = "float32"
     """Arithmetic of the convolutions."""
+    require_gpu: Switch = False
+    """Stop with exit code 1 where TensorFlow can use no GPU, instead of computing on the CPU."""
     export: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint=INSTEAD("images are written"))] = None
     """Write no images, but the model for TF Serving, into this folder's next version.
     `python -m crn_tf.export --help` has more options."""

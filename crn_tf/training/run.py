@@ -24,7 +24,7 @@ from crn_tf.tensors import Tensor
 from crn_tf.training.distribution import Distribution
 from crn_tf.training.interruptions import Interruptions, PreemptedError, StopRequest
 from crn_tf.training.memory import peak_memory_gb
-from crn_tf.training.progress import EpochProgress, Progress
+from crn_tf.training.progress import EpochProgress, Forecast, Progress
 from crn_tf.training.reports import RunLogs, SampleSheets
 from crn_tf.training.run_data import RunData
 from crn_tf.training.settings import TrainSettings
@@ -66,6 +66,7 @@ class TrainingRun:
         step: Steps taken so far.
         last_step: Steps after which it is complete.
         preempted: Whether it was stopped by SIGTERM.
+        skipped: Steps of this process whose loss or gradients were not finite, so far as they were logged.
         notes: What was found out when it was opened, a line each.
     """
 
@@ -84,13 +85,14 @@ class TrainingRun:
         self.data, self.description, self.trainer = data, description, trainer
         self.step, self.notes = step, tuple(notes)
         self.last_step = last_step(settings, data)
-        self.preempted = False
+        self.preempted, self.skipped = False, 0
         self.validation = None
         if data.validation:
             self.validation = Validation(data.validation, trainer, folder, description, settings)
         self._sheets = SampleSheets(folder, data.samples, Synthesizer(trainer.generator), data.classes)
         self._logs = RunLogs(folder.logs if distribution.chief else None)
         self._progress = Progress(tells=distribution.chief)
+        self._forecast = Forecast(self.last_step - step)
         self._request = StopRequest()
         self._agreement = StopAgreement(distribution, self._request, step)
         self._saved_step = self._logged_step = step
@@ -163,6 +165,8 @@ class TrainingRun:
                 self._last_loss, _ = self.trainer.train_step(photos, layouts)
                 self.step += 1
                 progress.advance(batch)
+                if told := self._forecast.after_step(self.trainer.skipped_last):
+                    self._progress.say(told)
                 self._progress.warn(self.data.left_out())
                 if self.step == epoch.last and self._is_rebalanced_after(epoch):
                     self.trainer.rebalance()  # before anything can go wrong, after which it would be saved without
@@ -278,6 +282,7 @@ class TrainingRun:
         self.data.train.check_unreadable(unreadable)  # no worker alone has met all of them
         self.data.check_unknown()
         progress.show(window)
+        self.skipped += window.skipped
         images = (self.step - self._logged_step) * self.settings.batch
         scalars = {
             "images_per_second": images / (time.monotonic() - self._logged_time),

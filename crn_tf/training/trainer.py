@@ -19,7 +19,7 @@ from crn_tf.model.recomputing import recomputing_blocks, recomputing_generator
 from crn_tf.precision import computing_in
 from crn_tf.saved.checkpoints import named
 from crn_tf.tensors import ClassIds, LossFunction, OneHotLayout, PerReplica, Photos, TapErrors, Tensor
-from crn_tf.training.memory import choose_recomputation
+from crn_tf.training.memory_needs import choose_recomputation
 from crn_tf.training.optimizer import ADAM_EPSILON, Adam, apply_if_finite
 from crn_tf.training.replicas import mean_of_replicas, split
 from crn_tf.training.settings import TrainSettings
@@ -43,11 +43,11 @@ def build_trainer(settings: TrainSettings, description: ModelDescription, replic
     Raises:
         UserError: A file of weights cannot be used.
     """
+    batch = settings.batch // replicas
+    recompute, why = choose_recomputation(settings.remat, description, batch, settings.precision)
     with computing_in(settings.precision):
         perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
         generator = description.build()
-        batch = settings.batch // replicas
-        recompute, why = choose_recomputation(settings.remat, generator, perceiver, batch, settings.precision)
         trainer = Trainer(
             generator,
             perceiver,
@@ -57,6 +57,7 @@ def build_trainer(settings: TrainSettings, description: ModelDescription, replic
             settings.train_modules,
             recompute,
             settings.adam_epsilon,
+            settings.jit == "on",
         )
     return trainer, why
 
@@ -108,6 +109,7 @@ class Trainer:
         train_modules: Sequence[int] | None = None,
         recompute: bool = False,
         epsilon: float = ADAM_EPSILON,
+        jit: bool = False,
     ):
         """Prepare training.
 
@@ -121,8 +123,15 @@ class Trainer:
                 release trained only 512 and 1024 at 1024p.)
             recompute: Keep less for the backward pass and compute it again, which takes longer (see `recomputing`).
             epsilon: Adam's, which is added to the root of its second moment.
+            jit: Have XLA compile the whole step. Results differ by rounding.
+
+        Raises:
+            ValueError: XLA is to compile a step that a distribution strategy shares.
         """
         self._strategy = tf.distribute.get_strategy()
+        if jit and tf.distribute.has_strategy():
+            raise ValueError("XLA compiles steps of one device only: make the trainer outside of a strategy's scope")
+        self._take_step = tf.function(self._step_together, jit_compile=jit or None)
         self.generator, self.perceiver, self.recompute = generator, perceiver, recompute
         self._synthesize, self._blocks = generator, split_blocks(perceiver)
         if recompute:
@@ -179,10 +188,9 @@ class Trainer:
         Returns:
             The loss before the step, and each tap's part of it [taps], over the whole batch.
         """
-        return self._train_step(*split(self._strategy, photos, layouts))
+        return self._take_step(*split(self._strategy, photos, layouts))
 
-    @tf.function
-    def _train_step(self, photos: PerReplica, layouts: PerReplica) -> tuple[Tensor, Tensor]:
+    def _step_together(self, photos: PerReplica, layouts: PerReplica) -> tuple[Tensor, Tensor]:
         return self._on_replicas(self._train_replica, photos, layouts)
 
     def _train_replica(self, photos: Photos, layouts: ClassIds) -> tuple[Tensor, Tensor]:
