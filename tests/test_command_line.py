@@ -145,13 +145,16 @@ def test_k_images_are_numbered_and_resizing_is_said(call, folder_data, tmp_path)
 
 def test_a_weights_file_needs_layouts_and_gives_the_runs_images(call, folder_data, tmp_path):
     train_tiny(call, folder_data)
-    weights = tmp_path / "run/generator.weights.h5"
-    assert "does not know any layouts" in the_error(call("test.py", "--weights", weights), 2)
-    for source, out in (("run", "a"), (weights, "b")):
-        code, _, errors = call("test.py", "--weights", source, "--layouts", folder_data / "labels/val", "--out", out)
+    last, best = tmp_path / "run/generator.weights.h5", tmp_path / "run/best.weights.h5"
+    assert "does not know any layouts" in the_error(call("test.py", "--weights", last), 2)
+    for source, out in (("run", "a"), (best, "b"), ("run", "c"), (last, "d")):
+        more = ["--last"] if out == "c" else []
+        layouts = folder_data / "labels/val"
+        code, _, errors = call("test.py", "--weights", source, "--layouts", layouts, "--out", out, *more)
         assert code == 0, errors
-    for name in ("0_4.png", "1_8.png"):  # nine images, as the release's schedule says for small sizes
-        np.testing.assert_array_equal(Image.open(tmp_path / "a" / name), Image.open(tmp_path / "b" / name))
+    for a, b in (("a", "b"), ("c", "d")):
+        for name in ("0_4.png", "1_8.png"):  # nine images, as the release's schedule says for small sizes
+            np.testing.assert_array_equal(Image.open(tmp_path / a / name), Image.open(tmp_path / b / name))
 
 
 def test_resume_goes_on_with_the_runs_own_settings(call, folder_data, tmp_path):

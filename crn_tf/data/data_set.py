@@ -51,6 +51,11 @@ class EvenSample:
         count = min(count, len(data))
         self._indices = [i * len(data) // count for i in range(count)]
 
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Which pairs of the data set they are."""
+        return tuple(self._indices)
+
     def __len__(self) -> int:
         return len(self._indices)
 
