@@ -181,7 +181,19 @@ class Trainer:
         """
         return self._train_step(*split(self._strategy, photos, layouts))
 
-    @tf.function
+    def trace_step(self, batch: int) -> None:
+        """Trace the training step, which its first call would do; to be called from a thread of its own, so that the
+        first step finds it done. Several devices trace when they are used.
+
+        Args:
+            batch: Layouts in each step.
+        """
+        if self._strategy.num_replicas_in_sync == 1:
+            height, width = self.generator.input_shape[1:3]
+            photos = tf.TensorSpec((batch, height, width, 3), "uint8")
+            self._train_step.get_concrete_function(photos, tf.TensorSpec((batch, height, width), "uint8"))
+
+    @tf.function(autograph=False)
     def _train_step(self, photos: PerReplica, layouts: PerReplica) -> tuple[Tensor, Tensor]:
         return self._on_replicas(self._train_replica, photos, layouts)
 
@@ -218,7 +230,7 @@ class Trainer:
         """Whether all weights are numbers; waits for the steps that are under way."""
         return bool(tf.reduce_all([tf.reduce_all(tf.math.is_finite(v.value)) for v in self.generator.variables]))
 
-    @tf.function
+    @tf.function(autograph=False)
     def evaluate(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss and each tap's part of it, without a step, on one device. Arguments and results as `train_step`."""
         return self._compute_loss(photos, layouts)
@@ -227,7 +239,7 @@ class Trainer:
         """Count a batch's terms for `rebalance`, without a step. Arguments as `train_step`."""
         self._measure_step(*split(self._strategy, photos, layouts))
 
-    @tf.function
+    @tf.function(autograph=False)
     def _measure_step(self, photos: PerReplica, layouts: PerReplica) -> None:
         self._on_replicas(self._measure_replica, photos, layouts)
 
