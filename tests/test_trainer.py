@@ -1,5 +1,7 @@
 """The training step."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -183,6 +185,17 @@ def test_evaluating_changes_nothing(perceiver, batch):
     assert first == second
     for a, b in zip(before, subject.generator.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_step_traced_before_is_not_traced_again(perceiver, batch, monkeypatch):
+    plain, ahead = trainer(perceiver), trainer(perceiver)
+    thread = threading.Thread(target=ahead.trace_step, args=(2,))
+    thread.start()
+    ahead.evaluate(*batch)  # as validation does meanwhile
+    thread.join()
+    expected = plain.train_step(*batch)[0].numpy()
+    monkeypatch.setattr("crn_tf.training.trainer.tap_errors", None)
+    assert ahead.train_step(*batch)[0].numpy() == expected
 
 
 def test_the_perceiver_stays_as_it_is(perceiver, batch):

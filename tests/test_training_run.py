@@ -18,6 +18,7 @@ from crn_tf.saved.run_folder import RunFolder
 from crn_tf.training import run as training_run
 from crn_tf.training.flags import TrainFlags
 from crn_tf.training.opening import open_run
+from crn_tf.training.progress import Progress
 from crn_tf.training.run import TrainingRun
 from crn_tf.training.settings import TrainSettings
 from crn_tf.training.validation import Measured, Validation
@@ -593,3 +594,14 @@ def test_an_unreadable_pair_counts_once_however_many_workers_met_it(settings, fo
     list(run.data.train.batches(0, 5))
     assert run.data.train.are_unreadable().tolist() == [False, False, False, True, False]
     run.data.train.check_unreadable(int(run.distribution.merged(run.data.train.are_unreadable()).sum()))
+
+
+def test_the_bar_says_that_the_first_step_compiles_and_moves_with_it(capsys):
+    progress = Progress(tells=True)
+    with progress.epoch(1, 2, pairs=3, done=0) as bar:
+        assert "0/3" in (first := capsys.readouterr().err) and "compiling" in first
+        bar.advance(1)
+        assert "1/3" in (second := capsys.readouterr().err) and "compiling" not in second
+    capsys.readouterr()
+    with progress.epoch(2, 2, pairs=3, done=0):
+        assert "compiling" not in capsys.readouterr().err

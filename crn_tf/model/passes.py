@@ -8,7 +8,8 @@ a tensor.
 import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -31,7 +32,8 @@ def fused(function: Callable[..., _Result]) -> Callable[..., _Result]:
     """Have XLA make one pass of a function of tensors, where the backend is TensorFlow and the tensors are large.
 
     TensorFlow alone runs every operation as a pass of its own, with a temporary tensor each. (JAX fuses whatever is
-    jitted; torch runs the plain function.)
+    jitted; torch runs the plain function.) What a graph fuses is compiled by another thread while that graph is traced,
+    so that its first run waits for less.
 
     Args:
         function: Elementwise work, shifts and sums on tensors, with tensors as its only arguments. Not differentiated:
@@ -46,15 +48,22 @@ def fused(function: Callable[..., _Result]) -> Callable[..., _Result]:
     import tensorflow as tf
 
     @functools.cache  # one for each, or TensorFlow would warn of many tracings of one function
-    def compiled(*shapes_and_types: tuple[tuple[int | None, ...], Any]) -> Callable[..., _Result]:
+    def compiled(*shapes_and_types: tuple[tuple[int | None, ...], Any]) -> Any:
         return tf.function(function, jit_compile=True, autograph=False)
+
+    begun: set[tuple[Any, ...]] = set()
 
     @functools.wraps(function)
     def call(*tensors: Tensor) -> _Result:
         large = max(math.prod(d for d in t.shape if d) for t in tensors) >= FUSE_FROM
         if not large or not _fusing.get() or compiler_failure():
             return function(*tensors)
-        return compiled(*((tuple(t.shape), t.dtype) for t in tensors))(*tensors)
+        key = tuple((tuple(t.shape), t.dtype) for t in tensors)
+        one = compiled(*key)
+        if tf.inside_function() and key not in begun and not any(None in shape for shape, _ in key):
+            begun.add(key)
+            _compiler().submit(_compile, one.get_concrete_function(*tensors), key)
+        return one(*tensors)
 
     return call
 
@@ -90,6 +99,24 @@ def _try_compiler() -> None:
     import tensorflow as tf
 
     tf.function(lambda x: tf.math.exp(x) + tf.math.rsqrt(x), jit_compile=True, autograph=False)(tf.ones([8])).numpy()
+
+
+@functools.cache
+def _compiler() -> ThreadPoolExecutor:
+    """The thread that compiles; one, because a second would take memory and a core from the first."""
+    return ThreadPoolExecutor(1, "compiler")
+
+
+def _compile(one: Callable[..., Any], shapes_and_types: Sequence[tuple[tuple[int, ...], Any]]) -> None:
+    """Compile a pass by running it on zeros: TensorFlow has no other way to fill the place where a step will look.
+
+    Inside another function, since TensorFlow keeps what it compiled for calls from Python apart from that. What goes
+    wrong will go wrong in the step again, and is reported there.
+    """
+    import tensorflow as tf
+
+    with suppress(tf.errors.OpError):
+        tf.function(lambda *tensors: one(*tensors), autograph=False)(*(tf.zeros(*given) for given in shapes_and_types))
 
 
 def after(awaited: Tensor, tensor: Tensor) -> Tensor:

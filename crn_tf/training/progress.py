@@ -69,6 +69,7 @@ class Progress:
     def __init__(self, tells: bool):
         self._tells = tells
         self._said: set[str] = set()
+        self._compiled = False  # once a first step was taken
 
     def say(self, line: str) -> None:
         """Write a line above the bar."""
@@ -101,14 +102,18 @@ class Progress:
             mininterval=0.5 if sys.stderr.isatty() else 30,
             disable=not self._tells,
         )
-        return EpochProgress(bar)
+        compiling, self._compiled = not self._compiled, True
+        return EpochProgress(bar, compiling)
 
 
 class EpochProgress:
     """The bar of an epoch, and the mean of its loss."""
 
-    def __init__(self, bar: "tqdm[Any]"):
-        self._bar = bar
+    def __init__(self, bar: "tqdm[Any]", compiling: bool = False):
+        """Show a bar; `compiling`: that its first step will take longer than the others."""
+        self._bar, self._compiling = bar, compiling
+        if compiling:
+            bar.set_postfix_str("compiling the first step")
         self._sum, self._applied, self._skipped = 0.0, 0, 0
         self._newest: deque[tuple[float, int]] = deque(maxlen=SHOWN_WINDOWS)
 
@@ -121,6 +126,9 @@ class EpochProgress:
     def advance(self, pairs: int) -> None:
         """Some pairs were trained on."""
         self._bar.update(pairs)
+        if self._compiling:
+            self._compiling = False
+            self._bar.set_postfix_str("")
 
     def show(self, window: Window) -> None:
         """Count the losses of some steps, and show them."""

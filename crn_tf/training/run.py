@@ -4,6 +4,7 @@ The loop talks to the device only when it logs, saves, or ends an epoch: between
 """
 
 import math
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -140,6 +141,8 @@ class TrainingRun:
     def _begin(self) -> None:
         """Show where the run starts, or the epoch that it was stopped or killed before it could show."""
         self._progress.warn(self.data.incomplete())
+        if self.step < self.last_step:  # while the validation computes
+            threading.Thread(target=self._trace_step, name="tracing").start()
         if self.step == 0:
             with suppress(PreemptedError):  # the loop will see it
                 self._calibrate()
@@ -149,6 +152,10 @@ class TrainingRun:
         ended = self.step % self.data.train.steps_per_epoch == 0 or self.step == self.last_step
         if ended and not self.folder.sample_sheet(epoch).exists():
             self._show_epoch(epoch, None)
+
+    def _trace_step(self) -> None:
+        with suppress(Exception):  # the first step meets the same, and tells of it
+            self.trainer.trace_step(self.settings.batch)
 
     def _train_epoch(self, epoch: Epoch) -> None:
         """Train to the end of an epoch, from wherever in it the run stands, unless it is asked to stop."""

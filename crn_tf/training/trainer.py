@@ -131,7 +131,7 @@ class Trainer:
         self._strategy = tf.distribute.get_strategy()
         if jit and tf.distribute.has_strategy():
             raise ValueError("XLA compiles steps of one device only: make the trainer outside of a strategy's scope")
-        self._take_step = tf.function(self._step_together, jit_compile=jit or None)
+        self._take_step = tf.function(self._step_together, jit_compile=jit or None, autograph=False)
         self.generator, self.perceiver, self.recompute = generator, perceiver, recompute
         self._synthesize, self._blocks = generator, split_blocks(perceiver)
         if recompute:
@@ -190,6 +190,18 @@ class Trainer:
         """
         return self._take_step(*split(self._strategy, photos, layouts))
 
+    def trace_step(self, batch: int) -> None:
+        """Trace the training step, which its first call would do; to be called from a thread of its own, so that the
+        first step finds it done. Several devices trace when they are used.
+
+        Args:
+            batch: Layouts in each step.
+        """
+        if self._strategy.num_replicas_in_sync == 1:
+            height, width = self.generator.input_shape[1:3]
+            photos = tf.TensorSpec((batch, height, width, 3), "uint8")
+            self._take_step.get_concrete_function(photos, tf.TensorSpec((batch, height, width), "uint8"))
+
     def _step_together(self, photos: PerReplica, layouts: PerReplica) -> tuple[Tensor, Tensor]:
         return self._on_replicas(self._train_replica, photos, layouts)
 
@@ -226,7 +238,7 @@ class Trainer:
         """Whether all weights are numbers; waits for the steps that are under way."""
         return bool(tf.reduce_all([tf.reduce_all(tf.math.is_finite(v.value)) for v in self.generator.variables]))
 
-    @tf.function
+    @tf.function(autograph=False)
     def evaluate(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The loss, each tap's part of it, and the perceptual distance, without a step, on one device.
 
@@ -240,7 +252,7 @@ class Trainer:
         """Count a batch's terms for `rebalance`, without a step. Arguments as `train_step`."""
         self._measure_step(*split(self._strategy, photos, layouts))
 
-    @tf.function
+    @tf.function(autograph=False)
     def _measure_step(self, photos: PerReplica, layouts: PerReplica) -> None:
         self._on_replicas(self._measure_replica, photos, layouts)
 
