@@ -165,9 +165,9 @@ def _is_exhaustion(error: Exception) -> bool:
 def _find_card() -> tuple[str | None, int | None]:
     """The name of a GPU of this machine, and its driver's main version; None each if there is none, or not known."""
     with suppress(NvidiaSmiError):
-        rows = [row for row in query_nvidia_smi("driver_version", "name") if len(row) == 2]
-        if rows:
-            driver, name = rows[0]
+        first = next(iter(query_nvidia_smi("driver_version", "name")), None)
+        if first:  # of an older or another nvidia-smi, perhaps something else than was asked for
+            driver, name = first if len(first) == 2 else ("", "an NVIDIA GPU (nvidia-smi lists one)")
             main = driver.partition(".")[0]
             return name, int(main) if main.isdecimal() else None
     return f"an NVIDIA GPU ({_DEVICE_FILE})" if _DEVICE_FILE.exists() else None, None

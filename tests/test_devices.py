@@ -153,3 +153,9 @@ def test_memory_grows_as_it_is_needed(monkeypatch):
     monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda gpu, on: grown.append((gpu, on)))
     start_tensorflow()
     assert grown == [("GPU:0", True), ("GPU:1", True)]
+
+
+def test_a_card_that_answers_something_else_than_was_asked_for_is_there_all_the_same(fake_card, tmp_path):
+    fake_card()
+    (tmp_path / "nvidia-smi").write_text(f"#!{sys.executable}\nprint('GPU 0: {CARD} (UUID: GPU-1)')\n")
+    assert why_unused().startswith("an NVIDIA GPU (nvidia-smi lists one) is here, but TensorFlow computes on the CPU: ")
