@@ -512,7 +512,7 @@ def test_another_size_than_trained(call, folder_data, tmp_path):
 def test_a_size_far_too_large_is_refused_before_anything_is_built(call, folder_data, monkeypatch):
     train_tiny(call, folder_data, "--images", 1)
     model = ("test.py", "--layouts", folder_data / "labels/val", "--weights", "run")
-    monkeypatch.setattr("crn_tf.training.memory.available_gb", lambda: 1.0)
+    monkeypatch.setattr("crn_tf.training.memory_needs.available_gb", lambda: 1.0)
     assert call(*model)[0] == 0
     monkeypatch.setattr("crn_tf.model.description.ModelDescription.build", lambda self: pytest.fail("it was built"))
     message = the_error(call(*model, "--size", "8192x8192"))
