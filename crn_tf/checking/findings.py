@@ -54,7 +54,9 @@ def find(opened: Opened, censuses: dict[str, Census], limits: Limits) -> list[Fi
     """
     found = [Finding("problem", problem, "mend this first: training would stop here") for problem in opened.problems]
     if opened.convention:
-        found += [Finding("warning", warning, "look at the sheet") for warning in opened.convention.warnings]
+        # What was estimated from a sample is counted below.
+        decided = [line for line in opened.convention.warnings if line not in opened.convention.estimated]
+        found += [Finding("warning", line, "see on the sheet whether it is right") for line in decided]
     for name, census in censuses.items():
         found += _about_files(opened.splits[name], census, limits)
         if census.classes:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.conventions import Convention, LabelForm, decide
-from crn_tf.data.datasets import Kind, class_table, find_tree_or_say, pair_files
+from crn_tf.data.datasets import Kind, declared_classes, find_tree_or_say, pair_files
 from crn_tf.data.pairing import Pair, Pairing
 from crn_tf.data.trees import Tree
 from crn_tf.errors import UsageError, UserError
@@ -75,10 +75,11 @@ def open_to_look(root: Path, kind: Kind | None, labels: LabelForm | None, max_in
     if "train" not in opened.splits:
         opened.problems.append(f"{root} has no split 'train'; it has {', '.join(opened.splits) or 'none'}")
     try:
-        opened.classes = class_table(opened.tree, root)
+        declared = declared_classes(opened.tree, root)
+        opened.classes = declared.table
         # As training does: the validation layouts are read as the training layouts are.
         first = next((opened.splits[name].pairs for name in LOOKED_INTO if name in opened.splits), [])
-        opened.convention = decide([pair.layout for pair in first], opened.classes, labels) if first else None
+        opened.convention = decide([pair.layout for pair in first], declared, labels) if first else None
     except UsageError:
         raise
     except UserError as error:

@@ -1,6 +1,7 @@
 """What one label file tells by itself: its numbers and colours, and whether it would rather be read as ids."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -190,3 +191,33 @@ def holds_ids(numbers: NDArray[Any], channel: str, clear: Mask | None, classes: 
         return False
     by_id = classes.class_of_id[:256][counts > 0]
     return bool((by_id >= 0).all() and (by_id < classes.void).any())
+
+
+# --- looks in words
+
+
+def files_looked_at(looks: Sequence[Look]) -> str:
+    """How many files something was seen in."""
+    return f"{len(looks)} of {len(looks)} files looked at" if len(looks) > 1 else "the file looked at"
+
+
+def and_others(looks: Sequence[Look]) -> str:
+    """What stands behind the first file's name."""
+    return f" (and {len(looks) - 1} more)" if len(looks) > 1 else ""
+
+
+def in_words(ids: Iterable[int]) -> str:
+    """Numbers in a few words: 0..18 and 255."""
+    runs: list[list[int]] = []
+    for number in sorted(ids):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    words = [
+        str(low) if low == high else f"{low}..{high}" if high > low + 1 else f"{low}, {high}" for low, high in runs
+    ]
+    if len(words) > 8:
+        words = [*words[:6], "...", words[-1]]
+        return ", ".join(words)
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else "none"

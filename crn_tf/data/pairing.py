@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from crn_tf.data.label_names import Matched, Side, match_names
 from crn_tf.data.picture_files import foreign
@@ -52,7 +53,12 @@ class Chosen:
 
 
 def pair(
-    layouts: Side, photos: Side, need_photos: bool, max_incomplete: float = 0.0, chosen: Chosen | None = None
+    layouts: Side,
+    photos: Side,
+    need_photos: bool,
+    max_incomplete: float = 0.0,
+    chosen: Chosen | None = None,
+    shared: Literal["layouts", "photos"] | None = None,
 ) -> Pairing:
     """Match layouts and photographs by their names.
 
@@ -62,6 +68,7 @@ def pair(
         need_photos: Whether a layout without a photograph, or a photograph without a layout, is incomplete.
         max_incomplete: The share of the pairs that may be incomplete, and are left out.
         chosen: Which of them belong to the split; None takes all.
+        shared: The side that has other splits' files too: what has no partner there is not incomplete.
 
     Raises:
         UserError: More pairs are incomplete, two files have the same name, or each photograph has several labels.
@@ -76,13 +83,14 @@ def pair(
     left_out: tuple[str, ...] = ()
     if need_photos:
         paired = layout_of.keys() & photo_of.keys()
-        no_photo = [path for key, path in layout_of.items() if key not in paired]
-        no_layout = sorted(path for key, path in photo_of.items() if key not in paired)
+        no_photo = [path for key, path in layout_of.items() if key not in paired and shared != "layouts"]
+        no_layout = sorted(path for key, path in photo_of.items() if key not in paired and shared != "photos")
         there = {name for key in (*layout_of, *photo_of) for name in (key, key.rpartition("/")[2])}
         missing = sorted(chosen.listed - there) if chosen else []
         alone = _Alone(no_photo, no_layout, missing)
         left_out = _check_complete(layouts, photos, alone, len(paired), max_incomplete)
-        layout_of = {key: path for key, path in layout_of.items() if key in paired}
+    if need_photos or shared == "layouts":
+        layout_of = {key: path for key, path in layout_of.items() if key in photo_of}
     layout_of = dict(sorted(layout_of.items(), key=lambda item: item[1]))
     names = [key.rpartition("/")[2] for key in layout_of]
     if len(set(names)) < len(names):  # two cities have a file of the same name
