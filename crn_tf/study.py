@@ -17,11 +17,11 @@ from crn_tf.command_line import INSTEAD, Switch, how_to_call
 from crn_tf.data.datasets import KINDS, Kind, open_data_set
 from crn_tf.data.images import Fit, image_size
 from crn_tf.data.picture_files import pictures
-from crn_tf.data.picture_folders import parse_folder
 from crn_tf.errors import UsageError, UserError, one_line, run_command
+from crn_tf.evaluation.asking import parse_folders
 from crn_tf.files import read_small_text
 from crn_tf.model.cascade import parse_pair
-from crn_tf.pages.study_plan import PHOTOGRAPHS, StudyFolder, read_study
+from crn_tf.pages.study_plan import StudyFolder, read_study
 from crn_tf.starting import silence_pillow
 
 DURATIONS = (125, 250, 500, 1000, 2000, 4000, 8000)  # ms, the paper's
@@ -131,14 +131,11 @@ def make(asked: NewStudy) -> None:
         UserError: Pictures, photographs or the consent cannot be read, or the folder cannot be written.
     """
     check_numbers(asked)
-    first = parse_folder(asked.a, "--a", (PHOTOGRAPHS,))
-    baselines: list[tuple[str, Path]] = []
-    for text in asked.b:
-        taken = (PHOTOGRAPHS, first[0], *(name for name, _ in baselines))
-        baselines.append(parse_folder(text, "--b", taken))
+    first = parse_folders([asked.a], "--a")
+    baselines = parse_folders(asked.b, "--b", first)
     size = parse_pair(asked.size, "--size") if asked.size else None
     consent = read_consent(asked.consent) if asked.consent else None
-    some = pictures(first[1])
+    some = pictures(*first.values())
     height = image_size(some[0])[0] if some else 0
     data = open_data_set(asked.data, asked.dataset, asked.split, height)
 
@@ -150,8 +147,7 @@ def make(asked: NewStudy) -> None:
         StudyFolder(asked.out),
         data,
         Asked(
-            first,
-            baselines,
+            {**first, **baselines},
             asked.question,
             consent,
             durations,

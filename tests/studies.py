@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from crn_tf.pages.study_plan import PHOTOGRAPHS, StudyFolder
+from crn_tf.evaluation.methods import PHOTOGRAPHS
+from crn_tf.pages.study_plan import StudyFolder
 from crn_tf.study import main
 from tests.conftest import ROOT
 
@@ -84,7 +85,7 @@ class Taste:
         self._share, self._chance = share, random.Random(seed)
 
     def choose(self, left: str, right: str) -> str:
-        """"left" or "right", of the addresses of the pictures."""
+        """ "left" or "right", of the addresses of the pictures."""
         first, second = (self._methods[address.rpartition("/")[2]] for address in (left, right))
         if PHOTOGRAPHS in (first, second):
             return "left" if first == PHOTOGRAPHS else "right"

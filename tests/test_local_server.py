@@ -138,11 +138,9 @@ def test_all_addresses_of_the_machine_are_meant_by_zeros():
 
 
 def test_a_port_that_is_taken_and_a_host_that_is_none_are_one_line():
-    with listen("127.0.0.1", 0) as listening:
-        listening.listen()
-        with pytest.raises(UserError, match="try another --port"):
-            listen("127.0.0.1", listening.getsockname()[1]).listen()
+    with listen("127.0.0.1", 0) as listening, pytest.raises(UserError, match="try another --port"):
+        listen("127.0.0.1", listening.getsockname()[1])
     with pytest.raises(UserError, match="expected an address of this machine"):
         listen("no such host", 0)
-    with pytest.raises(UserError, match="cannot listen at 192.0.2.1"):
+    with pytest.raises(UserError, match="cannot listen at 192"):
         listen("192.0.2.1", 0)

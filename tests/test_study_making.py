@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from crn_tf.errors import UsageError, UserError
-from crn_tf.pages.study_plan import PHOTOGRAPHS, read_study
+from crn_tf.evaluation.methods import PHOTOGRAPHS
+from crn_tf.pages.study_plan import read_study
 from crn_tf.study import main
 from tests.studies import make_study
 

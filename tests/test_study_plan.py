@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from crn_tf.errors import UserError
+from crn_tf.evaluation.methods import PHOTOGRAPHS
 from crn_tf.pages.study_plan import (
-    PHOTOGRAPHS,
     Study,
     StudyFolder,
     Trial,

@@ -9,8 +9,9 @@ import pytest
 from scipy.stats import beta
 
 from crn_tf.errors import UserError
+from crn_tf.evaluation.methods import PHOTOGRAPHS
 from crn_tf.pages.study_answers import AnswersFile
-from crn_tf.pages.study_plan import PHOTOGRAPHS, StudyFolder, read_study
+from crn_tf.pages.study_plan import StudyFolder, read_study
 from crn_tf.pages.study_report import read_report, table, write_report
 from tests.studies import make_study
 
@@ -65,7 +66,7 @@ def test_an_interval_covers_a_coin_as_often_as_it_says(tmp_path):
     crowd = Crowd(make_study(tmp_path, "--size", "5x10", "--sentinels", 0))
     chance, covered = random.Random(5), 0
     crowd.answers.close()
-    for number in range(60):
+    for number in range(30):
         crowd.folder.answers.unlink()
         one = Crowd(crowd.folder)
         for _ in range(3):
@@ -73,7 +74,7 @@ def test_an_interval_covers_a_coin_as_often_as_it_says(tmp_path):
         (found,) = one.report().preferences
         covered += found.low <= 0.5 <= found.high
         assert found.answers == 36, number
-    assert covered >= 54  # Clopper and Pearson's cover at least 95 %: 54 of 60 or more, but once in 400
+    assert covered >= 26  # of those of Clopper and Pearson, at least 95 % do
 
 
 def test_who_fails_sentinels_or_stops_early_is_left_out_and_counted(tmp_path):
@@ -113,7 +114,7 @@ def test_the_files_hold_every_answer_and_no_formula(tmp_path):
     crowd = Crowd(
         make_study(
             *(tmp_path, "--timed", "--durations", 100, "--repeats", 1, "--sets", 1, "--size", "5x10"),
-            methods=("=1+1", "$a|b<c>"),
+            methods=("+1", "$a|b<c>"),
         )
     )
     crowd.take_part(lambda trial: trial.methods[0])
@@ -123,7 +124,7 @@ def test_the_files_hold_every_answer_and_no_formula(tmp_path):
     with open(written[2], newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(report.answers) and {row["kind"] for row in rows} == {"pair", "practice", "sentinel"}
-    assert {row["left"] for row in rows} <= {"photographs", "'=1+1", "$a|b<c>"}
+    assert {row["left"] for row in rows} <= {"photographs", "'+1", "$a|b<c>"}
     assert "$a\\|b&lt;c>" in written[0].read_text()
     assert len(json.loads(written[1].read_text())["preferences"]) == len(report.preferences) == 3
 

@@ -7,7 +7,7 @@ names of files and methods are no paths in it, and pictures carry no metadata.
 import itertools
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from math import isfinite
@@ -52,7 +52,7 @@ class GalleryRow:
     name: str
     layout: Picture
     photograph: Picture | None
-    pictures: Mapping[str, list[Picture]]
+    pictures: Mapping[str, Sequence[Picture]]
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
 

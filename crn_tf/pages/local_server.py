@@ -63,6 +63,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen()  # whoever comes before the server runs waits for it
     except socket.gaierror as error:
         raise UserError(
             f"--host {host}: {one_line(error.strerror or error)}; expected an address of this machine"

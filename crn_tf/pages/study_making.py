@@ -2,20 +2,18 @@
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
-from crn_tf.data.datasets import DataSet, FileDataSet
+from crn_tf.data.datasets import DataSet
 from crn_tf.data.images import Fit, Size, image_size, read_photo, write_image
-from crn_tf.data.picture_folders import PictureFolder, stems
 from crn_tf.errors import UsageError, UserError
+from crn_tf.evaluation.methods import PHOTOGRAPHS, PictureFolder, stems
 from crn_tf.files import SMALL, written_aside
 from crn_tf.pages.study_plan import (
-    PHOTOGRAPHS,
     Study,
     StudyFolder,
     practice_trials,
@@ -31,8 +29,7 @@ class Asked:
     """What a study is to be.
 
     Attributes:
-        first: The method that is compared with each other one, and its pictures.
-        baselines: The others.
+        methods: Their names and folders of pictures; the first is compared with each other one.
         question: What participants are asked of each pair.
         consent: What they agree to first.
         durations: Milliseconds of a timed study; none for unlimited time.
@@ -46,8 +43,7 @@ class Asked:
         seed: Of order and sides.
     """
 
-    first: tuple[str, Path]
-    baselines: Sequence[tuple[str, Path]]
+    methods: Mapping[str, Path]
     question: str
     consent: str | None
     durations: Sequence[int]
@@ -85,7 +81,7 @@ def make_study(folder: StudyFolder, data: DataSet, asked: Asked) -> Study:
     if folder.path.exists():
         raise UsageError(f"{folder.path} is there already: choose another --out, or remove it")
     sources = find_sources(data, asked)
-    size = asked.size or _default_size(sources[0].files[asked.first[0]])
+    size = asked.size or _default_size(next(iter(sources[0].files.values())))
     with written_aside(folder.path) as aside:
         pictures = _write_pictures(StudyFolder(aside).pictures, data, sources, size, asked.fit)
         study = _plan(asked, size, [source.name for source in sources], pictures)
@@ -102,8 +98,8 @@ def find_sources(data: DataSet, asked: Asked) -> list[Source]:
     Raises:
         UserError: A method lacks a picture of one of them, or there are none.
     """
-    folders = {name: PictureFolder(path) for name, path in (asked.first, *asked.baselines)}
-    first = folders[asked.first[0]]
+    folders = {name: PictureFolder(path) for name, path in asked.methods.items()}
+    first = next(iter(folders.values()))
     found = [index for index in range(len(data)) if first.answers(stems(data, index))]
     if not found:
         raise UserError(
@@ -135,11 +131,13 @@ def _write_pictures(
     """Write everyone's pictures as PNGs that hold nothing but pixels, and say under which names.
 
     Raises:
-        UserError: One cannot be read.
+        UserError: One is missing or cannot be read.
     """
     names: dict[str, list[str]] = {name: [] for name in (PHOTOGRAPHS, *sources[0].files)}
     for source in tqdm(sources, unit="layout", disable=None):
-        photo = _photograph(data, source.index, size, fit)
+        photo = data.load_photo(source.index, size, fit)
+        if photo is None:
+            raise UserError(f"the layout {source.name} has no photograph; expected a data set that has them")
         pictures = {PHOTOGRAPHS: photo} | {
             name: read_photo(path, size, "resize") for name, path in source.files.items()
         }
@@ -150,19 +148,8 @@ def _write_pictures(
     return names
 
 
-def _photograph(data: DataSet, index: int, size: Size, fit: Fit) -> np.ndarray:
-    """The photograph of a pair.
-
-    Raises:
-        UserError: It is missing or damaged.
-    """
-    if isinstance(data, FileDataSet) and (path := data.pairs[index].photo) is not None:
-        return read_photo(path, size, fit)  # whatever its layout holds
-    return data.load(index, size, fit)[0]
-
-
 def _plan(asked: Asked, size: Size, layouts: list[str], pictures: dict[str, list[str]]) -> Study:
-    first, baselines, count = asked.first[0], [name for name, _ in asked.baselines], len(layouts)
+    (first, *baselines), count = asked.methods, len(layouts)
     if asked.durations:
         sets = timed_sets(
             count, first, baselines, asked.sentinels, asked.seed, asked.durations, asked.repeats, asked.sets

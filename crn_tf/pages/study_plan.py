@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crn_tf.errors import UserError, one_line
+from crn_tf.evaluation.methods import PHOTOGRAPHS
 from crn_tf.files import read_json
 
-PHOTOGRAPHS = "photographs"  # the method that made them
 Kind = Literal["pair", "sentinel", "practice"]
 KINDS: tuple[Kind, ...] = ("pair", "sentinel", "practice")
 _SENTINEL_MS = 4000  # for which the paper's timed study shows sentinels

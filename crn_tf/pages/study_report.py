@@ -12,9 +12,10 @@ from typing import Any
 from scipy.stats import binomtest
 
 from crn_tf.errors import UserError, one_line
+from crn_tf.evaluation.methods import PHOTOGRAPHS
 from crn_tf.files import make_folder, write_text, written_aside
 from crn_tf.pages.study_answers import read_events
-from crn_tf.pages.study_plan import PHOTOGRAPHS, Study, StudyFolder
+from crn_tf.pages.study_plan import Study, StudyFolder
 
 LEVEL = 0.95  # of the intervals
 _OFF_FRAMES = 2.5  # between what was asked for and what was shown, at most
