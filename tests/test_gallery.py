@@ -22,9 +22,9 @@ def some_rows(count=6, methods=("ours", "<b>theirs</b>"), width=60):
         yield GalleryRow(
             f"street_{number}",
             plain((0, 0, 255), width, width // 2),
-            plain(number, width, width // 2) if number != 1 else None,
-            {method: [plain(40 * k + number, width, width // 2) for k in range(2)] for method in methods},
-            {methods[0]: {"l1": (number * 7) % 6 + 0.5, "ssim": float("nan") if number == 2 else 0.1}},
+            plain(number % 100, width, width // 2) if number != 1 else None,
+            {method: [plain(40 * k + number % 100, width, width // 2) for k in range(2)] for method in methods},
+            {methods[0]: {"l1": (number * 5) % 6 + 0.5, "ssim": float("nan") if number == 2 else 0.1}},
             ["sky", "road"] if number % 2 else ["sky", "tree"],
         )
 
@@ -41,7 +41,7 @@ def test_what_the_page_is_told(tmp_path):
     data = told(tmp_path / "g")
     assert data["title"] == "A title" and data["methods"] == ["ours", "<b>theirs</b>"]
     assert data["scores"] == [{"method": 0, "measure": "l1"}, {"method": 0, "measure": "ssim"}]
-    assert data["rows"][2]["scores"] == [2.5, None] and data["rows"][1]["photograph"] is None
+    assert data["rows"][2]["scores"] == [4.5, None] and data["rows"][1]["photograph"] is None
     assert data["classes"][2] == {"name": "tree", "color": "#00c800"}
     assert data["rows"][0]["classes"] == [0, 2]
     files = [picture["file"] for row in data["rows"] for some in row["pictures"] for picture in some]
@@ -101,7 +101,7 @@ def test_a_gallery_is_replaced_and_nothing_else_is(tmp_path):
 
 
 def order(page):
-    return [text.removeprefix("street_") for text in page.locator(".row h2").all_inner_texts()]
+    return [text.removeprefix("street_") for text in page.locator(".row h2").all_text_contents()]
 
 
 def test_rows_are_sorted_filtered_and_found(tmp_path, open_page):
@@ -109,11 +109,9 @@ def test_rows_are_sorted_filtered_and_found(tmp_path, open_page):
     assert page.title() == "<i>A</i> title" and page.locator("h1").inner_text() == "<i>A</i> title"
     assert order(page) == list("012345")
     page.get_by_label("Sort by").select_option(label="ours: l1")
-    assert order(page) == list("015432")[:1] + order(page)[1:]
-    scores = [(number * 7) % 6 for number in map(int, order(page))]
-    assert scores == sorted(scores)
+    assert order(page) == list("054321")
     page.locator("#direction").click()
-    assert order(page)[0] == "5"
+    assert order(page) == list("123450")
     page.get_by_label("Sort by").select_option(label="ours: ssim")
     assert order(page)[-1] == "2"  # which has none, whatever the direction
     page.locator("#direction").click()
@@ -126,7 +124,7 @@ def test_rows_are_sorted_filtered_and_found(tmp_path, open_page):
     page.get_by_role("button", name="tree (3)").click()
     page.get_by_label("Find").fill("_3")
     assert order(page) == ["3"]
-    assert page.locator(".row figcaption strong").all_inner_texts() == ["layout", "photograph", "ours", "<b>theirs</b>"]
+    assert page.locator(".row figcaption strong").all_text_contents() == ["layout", "photograph", "ours", "<b>theirs</b>"]
 
 
 def test_the_large_view_compares_two_pictures_that_move_together(tmp_path, open_page):
@@ -144,7 +142,7 @@ def test_the_large_view_compares_two_pictures_that_move_together(tmp_path, open_
     page.keyboard.press("Shift+Digit2")
     page.keyboard.press("3")
     assert page.locator("#name").inner_text() == "street_2 (3 of 6)" and chosen() == ["photograph", "ours 0"]
-    assert page.locator("#right-label").inner_text() == "ours 0 · l1 2.5"
+    assert page.locator("#right-label").inner_text() == "ours 0 · l1 4.5"
     page.keyboard.press(" ")
     assert chosen() == ["ours 0", "photograph"]
 
