@@ -143,9 +143,11 @@
     byId("sort").addEventListener("change", arrange);
     byId("find").addEventListener("input", arrange);
     byId("direction").addEventListener("click", () => { ascending = !ascending; arrange(); });
-    byId("size").addEventListener("input", () => {
-      document.documentElement.style.setProperty("--tile", `${byId("size").value}px`);
-    });
+    const resize = () => document.documentElement.style.setProperty("--tile", `${byId("size").value}px`);
+    const columns = 1 + Number(gallery.photographs) + gallery.methods.length;
+    byId("size").value = String(Math.min(360, Math.max(140, (innerWidth - 60) / columns - 10))); // all columns, if they fit
+    byId("size").addEventListener("input", resize);
+    resize();
     byId("keys-button").addEventListener("click", () => byId("keys").showModal());
   }
 
