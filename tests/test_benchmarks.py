@@ -123,6 +123,12 @@ def test_a_variant_that_dies_does_not_cost_the_others_results(tmp_path, capfd):
     assert "batch 3" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_peak_of_matrix_products_is_measured_in_each_precision(precision, monkeypatch):
+    monkeypatch.setattr(measuring, "PEAK_SIZES", (64, 128))
+    assert 1e-6 < measuring.measure_peak_tflops(precision) < 10
+
+
 @pytest.mark.slow
 def test_training_steps_are_measured(tmp_path):
     arguments = (*TINY, "--images", 2, "--steps", 2, "--json", tmp_path / "step.json")
