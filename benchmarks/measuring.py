@@ -8,7 +8,6 @@ import dataclasses
 import itertools
 import json
 import math
-import os
 import signal
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ import numpy as np
 
 from crn_tf.command_line import Switch
 from crn_tf.data.class_tables import CITYSCAPES
+from crn_tf.devices import check_gpus, describe_devices
 from crn_tf.errors import UsageError, UserError
 from crn_tf.files import write_text
 from crn_tf.precision import PRECISION_POLICIES, Precision
@@ -32,6 +32,7 @@ from crn_tf.training.settings import TrainSettings
 
 WORKER = "--worker"  # first argument of a worker; the second is its task as JSON
 PEAK_SIZES = (512, 1024, 2048, 4096, 8192, 16384)  # of the matrices that measure a machine's peak
+_told: set[str] = set()  # workers' warnings
 HOW_TO_MEASURE = ("steps", "compare", "rounds", "json")  # flags that are no settings of the model
 
 
@@ -138,6 +139,8 @@ def _show(benchmark: Benchmark, labels: list[str], results: list[dict]) -> None:
             result["seconds_ratio"] = result["seconds_per_step"] / results[0]["seconds_per_step"]
             result["memory_ratio"] = result["peak_memory_gb"] / results[0]["peak_memory_gb"]
     labels = [label + _chosen(result) for label, result in zip(labels, results, strict=True)]
+    for device in dict.fromkeys(result["device"] for result in results):
+        print(f"on {device}")
     print(draw_table(labels, results))
     print("share of peak: the plain network's operations a second, of which fewer may be executed, or more (remat)")
     text = json.dumps(results[0] if len(results) == 1 else results)
@@ -167,6 +170,10 @@ def run_worker(program: str, settings: TrainSettings, steps: int, part: str | No
     """
     task = json.dumps({"settings": settings.kept(), "steps": steps, "part": part})
     result = subprocess.run([sys.executable, program, WORKER, task], capture_output=True, text=True)
+    for line in result.stderr.splitlines():
+        if line.startswith("warning: ") and line not in _told:  # such as of a GPU that is not used
+            _told.add(line)
+            print(line, file=sys.stderr)
     if result.returncode == 0:
         return json.loads(result.stdout.splitlines()[-1])
     if result.returncode == -signal.SIGKILL:
@@ -190,6 +197,7 @@ def work(prepare: Callable[[TrainSettings], tuple[Callable[[], object], float, d
     task = json.loads(sys.argv[2])
     settings = TrainSettings.from_json(json.dumps(task["settings"]))
     start_tensorflow(one_at_a_time=True)
+    check_gpus(required=False)
     import keras
     import tensorflow as tf
 
@@ -203,7 +211,11 @@ def work(prepare: Callable[[TrainSettings], tuple[Callable[[], object], float, d
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
         raise UserError("memory ran out") from error
     measured = {"seconds": seconds[1:], "first_step_seconds": seconds[0], "peak_memory_gb": peak_memory_gb()}
-    measured |= {"tflop_per_step": tflop, "peak_tflops": measure_peak_tflops(settings.precision), "device": _device()}
+    measured |= {
+        "tflop_per_step": tflop,
+        "peak_tflops": measure_peak_tflops(settings.precision),
+        "device": describe_devices(settings.precision, 1),
+    }
     measured["chosen"] = chosen
     print(json.dumps(measured))
 
@@ -213,15 +225,6 @@ def seconds_of(step: Callable[[], object]) -> float:
     start = time.perf_counter()
     step()
     return time.perf_counter() - start
-
-
-def _device() -> str:
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-    return f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} CPU cores"
 
 
 def measure_peak_tflops(precision: str) -> float:

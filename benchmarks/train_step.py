@@ -32,6 +32,8 @@ class TrainStepBenchmark(measuring.Benchmark):
     """Which images are compared with the photograph; content for one image, else best-per-class."""
     remat: tuple[Literal["auto", "on", "off"], ...] = ("auto",)
     """Compute features again in the backward pass instead of keeping them."""
+    jit: tuple[Literal["off", "on"], ...] = ("off",)
+    """Have XLA compile the whole step."""
 
 
 def main() -> None:

@@ -78,7 +78,7 @@ def test_a_result_is_the_median_of_all_rounds():
     assert result["fraction_of_peak"] == pytest.approx(6.0 / 3.0 / 5.0)
 
 
-@pytest.mark.parametrize("program", ["train_step.py", "synthesis.py", "input.py", "gpu.py"])
+@pytest.mark.parametrize("program", ["train_step.py", "synthesis.py", "input.py", "parameters.py", "gpu.py"])
 @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["--size", "17x32"], 2), (["--rounds", "0"], 2)])
 def test_help_and_usage_errors_do_not_wait_for_tensorflow(tmp_path, program, arguments, code):
     for name in ("tensorflow", "keras"):
@@ -127,6 +127,16 @@ def test_a_variant_that_dies_does_not_cost_the_others_results(tmp_path, capfd):
 def test_the_peak_of_matrix_products_is_measured_in_each_precision(precision, monkeypatch):
     monkeypatch.setattr(measuring, "PEAK_SIZES", (64, 128))
     assert 1e-6 < measuring.measure_peak_tflops(precision) < 10
+
+
+def test_parameters_of_all_networks_are_counted():
+    result = run("parameters.py", "--size", "64x64", "--classes", 3, "--width", 1 / 32)
+    assert result.returncode == 0, result.stderr
+    counts = {line[:24].strip(): int(line[24:].replace(",", "")) for line in result.stdout.splitlines()[1:]}
+    assert list(counts) == ["crn", "encoder-decoder", "full-resolution", "pix2pix", "dcgan", "pix2pix discriminator"]
+    first, others = 9 * 3 * 8, 7 * 9 * 8 * 8  # of eight channels, without biases
+    assert counts["full-resolution"] == first + others + 8 * 2 * 8 + 3 * 8 + 3
+    assert counts["crn"] == build_generator(64, 3, width=1 / 32, base_grid=(4, 4)).count_params()
 
 
 @pytest.mark.slow
