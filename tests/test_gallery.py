@@ -124,7 +124,12 @@ def test_rows_are_sorted_filtered_and_found(tmp_path, open_page):
     page.get_by_role("button", name="tree (3)").click()
     page.get_by_label("Find").fill("_3")
     assert order(page) == ["3"]
-    assert page.locator(".row figcaption strong").all_text_contents() == ["layout", "photograph", "ours", "<b>theirs</b>"]
+    assert page.locator(".row figcaption strong").all_text_contents() == [
+        "layout",
+        "photograph",
+        "ours",
+        "<b>theirs</b>",
+    ]
 
 
 def test_the_large_view_compares_two_pictures_that_move_together(tmp_path, open_page):
