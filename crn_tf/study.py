@@ -21,8 +21,9 @@ from crn_tf.errors import UsageError, UserError, one_line, run_command
 from crn_tf.evaluation.asking import parse_folders
 from crn_tf.files import read_small_text
 from crn_tf.model.cascade import parse_pair
-from crn_tf.pages.study_plan import StudyFolder, read_study
+from crn_tf.pages.study_plan import Study, StudyFolder, read_study
 from crn_tf.starting import silence_pillow
+from crn_tf.training.settings import Labels
 
 DURATIONS = (125, 250, 500, 1000, 2000, 4000, 8000)  # ms, the paper's
 PORT = 8080
@@ -48,6 +49,8 @@ class NewStudy:
     """How its files lie."""
     split: str = "val"
     """Which part of it."""
+    labels: Labels = "auto"
+    """What its layouts hold, as train.py takes it; auto: found from the files."""
     timed: Switch = False
     """Show each pair for a time, then a mask: the paper's second protocol."""
     durations: Annotated[tuple[int, ...], arg(metavar="MS ...")] = DURATIONS
@@ -132,43 +135,43 @@ def make(asked: NewStudy) -> None:
     """
     check_numbers(asked)
     first = parse_folders([asked.a], "--a")
-    baselines = parse_folders(asked.b, "--b", first)
+    methods = first | parse_folders(asked.b, "--b", first)
     size = parse_pair(asked.size, "--size") if asked.size else None
     consent = read_consent(asked.consent) if asked.consent else None
     some = pictures(*first.values())
     height = image_size(some[0])[0] if some else 0
-    data = open_data_set(asked.data, asked.dataset, asked.split, height)
+    labels = None if asked.labels == "auto" else asked.labels
+    data = open_data_set(asked.data, asked.dataset, asked.split, height, need_photos=False, labels=labels)
 
-    from crn_tf.pages.study_making import Asked, make_study  # only now: SciPy and more
+    from crn_tf.pages.study_making import Asked, make_study
 
-    sentinels = asked.sentinels if asked.sentinels is not None else 5 if asked.timed else 10
-    durations = asked.durations if asked.timed else ()
-    study = make_study(
-        StudyFolder(asked.out),
-        data,
-        Asked(
-            {**first, **baselines},
-            asked.question,
-            consent,
-            durations,
-            sentinels,
-            asked.pairs,
-            asked.repeats,
-            asked.sets,
-            size,
-            asked.fit,
-            asked.limit,
-            asked.seed,
-        ),
+    wanted = Asked(
+        methods,
+        asked.question,
+        consent,
+        durations=asked.durations if asked.timed else (),
+        sentinels=(5 if asked.timed else 10) if asked.sentinels is None else asked.sentinels,
+        pairs=asked.pairs,
+        repeats=asked.repeats,
+        sets=asked.sets,
+        size=size,
+        fit=asked.fit,
+        limit=asked.limit,
+        seed=asked.seed,
     )
+    say_what_was_made(asked.out, make_study(StudyFolder(asked.out), data, wanted))
+
+
+def say_what_was_made(out: Path, study: Study) -> None:
+    """Tell what is in a new study, and what comes next."""
     trials = [len(trials) for trials in study.sets]
     print(
-        f"{asked.out}: {len(study.layouts)} layouts, {len(study.pictures)} kinds of pictures with the photographs, "
+        f"{out}: {len(study.layouts)} layouts, {len(study.pictures)} kinds of pictures with the photographs, "
         f"{len(trials)} sets of {max(trials)} pairs at most, {study.size[0]}x{study.size[1]}"
     )
-    if consent is None:
+    if study.consent is None:
         print("participants are asked for no consent: --consent FILE has your text")
-    print(f"next: {how_to_call('study')} serve {asked.out}")
+    print(f"next: {how_to_call('study')} serve {out}")
 
 
 def check_numbers(asked: NewStudy) -> None:

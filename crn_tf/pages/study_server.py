@@ -4,7 +4,6 @@ A participant has a token, which the page keeps in its address and sends along. 
 answer to the one before is on the disk.
 """
 
-import socket
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -13,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from crn_tf.pages.local_server import Addresses, addresses, guarded, json_object, serve, static_routes
+from crn_tf.pages.local_server import Addresses, guarded, json_object, static_routes
 from crn_tf.pages.study_answers import AnswersFile, Participant
 from crn_tf.pages.study_plan import Study, StudyFolder
 
@@ -160,14 +159,3 @@ def _milliseconds(said: dict[str, Any], name: str) -> float:
 def study_app(folder: StudyFolder, study: Study, answers: AnswersFile, known: Addresses) -> ASGIApp:
     """The application that serves a study."""
     return guarded(StudyPage(folder, study, answers).routes(), known, _LARGEST)
-
-
-def serve_study(
-    folder: StudyFolder, study: Study, answers: AnswersFile, listening: socket.socket, host: str, outside: str | None
-) -> None:
-    """Serve a study until Ctrl-C (see `listen` and `addresses`).
-
-    Raises:
-        UsageError: The address outside is none.
-    """
-    serve(study_app(folder, study, answers, addresses(listening, host, outside)), listening)
