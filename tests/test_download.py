@@ -28,7 +28,7 @@ def test_a_small_answer_is_no_model_and_nothing_is_kept(server, tmp_path, monkey
         files = [PublishedFile(server.url, file.path, file.known) for file in PUBLISHED[name]]
         large = [file for file in files if file.path.suffix not in (".index", ".meta")]
         assert len(large) == 1
-        with pytest.raises(UserError, match="sent 1,048,576 bytes, expected|sent a file that begins with"):
+        with pytest.raises(UserError, match=r"sent 1,048,576 bytes, expected|sent a file that begins with"):
             download.download(large[0].url, tmp_path / large[0].path, large[0].known)
         assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
