@@ -5,7 +5,10 @@ float32 in all of them.
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import keras
 
 Precision = Literal["float32", "bfloat16", "float16"]
 PRECISION_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # Keras' names
@@ -27,6 +30,17 @@ def slowness_on_cpu(precision: Precision, processor: Path = Path("/proc/cpuinfo"
                 "--precision float32 will be faster"
             )
     return None
+
+
+def layer_policy() -> "keras.DTypePolicy":
+    """What layers that are built now compute in: Keras' policy, if it keeps weights in float32.
+
+    One that does not comes from `floatx` in a user's keras.json, which is about other models, and is not followed.
+    """
+    import keras
+
+    policy = keras.config.dtype_policy()
+    return policy if policy.variable_dtype == "float32" else keras.DTypePolicy("float32")
 
 
 @contextmanager

@@ -27,7 +27,8 @@ def refusal(version: Tuple[int, int], system: str, machine: str) -> Optional[str
     if system == "darwin" and machine == "x86_64":
         return (
             "this Python is for Macs with an Intel processor, for which TensorFlow ended with 2.16, and "
-            f"{TENSORFLOW} is needed: use a Python for arm64 on a Mac with Apple silicon, else a container or Linux (see {PAGE})"
+            f"{TENSORFLOW} is needed: use a Python for arm64 on a Mac with Apple silicon, else a container or Linux "
+            f"(see {PAGE})"
         )
     if not OLDEST <= version <= NEWEST:
         oldest, newest = (".".join(map(str, each)) for each in (OLDEST, NEWEST))
