@@ -99,6 +99,7 @@ def test_another_backend_is_one_line_before_anything_is_imported(tmp_path, backe
     done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True)
     (line,) = done.stderr.splitlines()
     assert done.returncode == 2 and line == (
-        f"error: KERAS_BACKEND is {backend!r}, but the commands need TensorFlow: leave it out, or KERAS_BACKEND=tensorflow"
+        f"error: KERAS_BACKEND is {backend!r}, but the commands need TensorFlow: leave it out, or "
+        "KERAS_BACKEND=tensorflow"
     )
     assert not (tmp_path / "new").exists()
