@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.measuring import training_tflop
 from crn_tf.data.images import Fit
+from crn_tf.devices import check_gpus, describe_devices
 from crn_tf.errors import UsageError, run_command
 from crn_tf.files import write_text
 from crn_tf.starting import start_tensorflow
@@ -73,6 +74,8 @@ def main() -> None:
         if not getattr(options, name) > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, not {getattr(options, name)}")
     start_tensorflow(one_at_a_time=True)
+    check_gpus(required=False)
+    print(f"on {describe_devices(settings.precision, 1)}")
     from crn_tf.data.datasets import open_data_set
     from crn_tf.data.decoded_cache import DecodedCache
     from crn_tf.data.pipeline import InputPipeline

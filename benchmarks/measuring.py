@@ -8,7 +8,6 @@ import dataclasses
 import itertools
 import json
 import math
-import os
 import signal
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ import numpy as np
 
 from crn_tf.command_line import Switch
 from crn_tf.data.class_tables import CITYSCAPES
+from crn_tf.devices import check_gpus, describe_devices
 from crn_tf.errors import UsageError, UserError
 from crn_tf.files import write_text
 from crn_tf.precision import PRECISION_POLICIES, Precision
@@ -31,6 +31,8 @@ from crn_tf.training.flags import TrainFlags
 from crn_tf.training.settings import TrainSettings
 
 WORKER = "--worker"  # first argument of a worker; the second is its task as JSON
+PEAK_SIZES = (512, 1024, 2048, 4096, 8192, 16384)  # of the matrices that measure a machine's peak
+_told: set[str] = set()  # workers' warnings
 HOW_TO_MEASURE = ("steps", "compare", "rounds", "json")  # flags that are no settings of the model
 
 
@@ -137,6 +139,8 @@ def _show(benchmark: Benchmark, labels: list[str], results: list[dict]) -> None:
             result["seconds_ratio"] = result["seconds_per_step"] / results[0]["seconds_per_step"]
             result["memory_ratio"] = result["peak_memory_gb"] / results[0]["peak_memory_gb"]
     labels = [label + _chosen(result) for label, result in zip(labels, results, strict=True)]
+    for device in dict.fromkeys(result["device"] for result in results):
+        print(f"on {device}")
     print(draw_table(labels, results))
     print("share of peak: the plain network's operations a second, of which fewer may be executed, or more (remat)")
     text = json.dumps(results[0] if len(results) == 1 else results)
@@ -155,8 +159,8 @@ def _label(settings: TrainSettings, names: list[str]) -> str:
     return ", ".join(kept[name] if name == "size" else f"{name} {kept[name]}" for name in names)
 
 
-def run_worker(program: str, settings: TrainSettings, steps: int) -> dict:
-    """Measure one variant in a process of its own.
+def run_worker(program: str, settings: TrainSettings, steps: int, part: str | None = None) -> dict:
+    """Measure one variant in a process of its own, or a part of what it does.
 
     Returns:
         What `work` measured.
@@ -164,8 +168,12 @@ def run_worker(program: str, settings: TrainSettings, steps: int) -> dict:
     Raises:
         UserError: The process died.
     """
-    task = json.dumps({"settings": settings.kept(), "steps": steps})
+    task = json.dumps({"settings": settings.kept(), "steps": steps, "part": part})
     result = subprocess.run([sys.executable, program, WORKER, task], capture_output=True, text=True)
+    for line in result.stderr.splitlines():
+        if line.startswith("warning: ") and line not in _told:  # such as of a GPU that is not used
+            _told.add(line)
+            print(line, file=sys.stderr)
     if result.returncode == 0:
         return json.loads(result.stdout.splitlines()[-1])
     if result.returncode == -signal.SIGKILL:
@@ -189,6 +197,7 @@ def work(prepare: Callable[[TrainSettings], tuple[Callable[[], object], float, d
     task = json.loads(sys.argv[2])
     settings = TrainSettings.from_json(json.dumps(task["settings"]))
     start_tensorflow(one_at_a_time=True)
+    check_gpus(required=False)
     import keras
     import tensorflow as tf
 
@@ -198,41 +207,39 @@ def work(prepare: Callable[[TrainSettings], tuple[Callable[[], object], float, d
     keras.utils.set_random_seed(settings.seed)
     try:
         step, tflop, chosen = prepare(settings)
-        seconds = [_seconds(step) for _ in range(1 + task["steps"])]
+        seconds = [seconds_of(step) for _ in range(1 + task["steps"])]
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
         raise UserError("memory ran out") from error
     measured = {"seconds": seconds[1:], "first_step_seconds": seconds[0], "peak_memory_gb": peak_memory_gb()}
-    measured |= {"tflop_per_step": tflop, "peak_tflops": measure_peak_tflops(settings.precision), "device": _device()}
+    measured |= {
+        "tflop_per_step": tflop,
+        "peak_tflops": measure_peak_tflops(settings.precision),
+        "device": describe_devices(settings.precision, 1),
+    }
     measured["chosen"] = chosen
     print(json.dumps(measured))
 
 
-def _seconds(step: Callable[[], object]) -> float:
+def seconds_of(step: Callable[[], object]) -> float:
+    """Seconds that a function takes."""
     start = time.perf_counter()
     step()
     return time.perf_counter() - start
 
 
-def _device() -> str:
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-    return f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} CPU cores"
-
-
 def measure_peak_tflops(precision: str) -> float:
     """The machine's peak in matrix products, TFLOP/s: the best of five at each size, up to one that takes 0.2 seconds.
 
-    Products of float32 on a GPU may use TF32, as TensorFlow's convolutions there do.
+    Products of float32 on a GPU may use TF32, as convolutions there do.
     """
-    import tensorflow as tf
+    import keras
+    from keras import ops
 
     best = 0.0
-    for size in (512, 1024, 2048, 4096, 8192, 16384):
-        matrix = tf.cast(tf.random.normal((size, size), seed=0), precision)
-        fastest = min(_seconds(lambda m=matrix: tf.linalg.matmul(m, m)[0, 0].numpy()) for _ in range(5))
+    for size in PEAK_SIZES:
+        matrix = ops.cast(keras.random.normal((size, size), seed=0, dtype="float32"), precision)
+        # Asking for one number waits for the product.
+        fastest = min(seconds_of(lambda m=matrix: ops.convert_to_numpy(ops.matmul(m, m)[0, :1])) for _ in range(5))
         best = max(best, 2 * size**3 / fastest / 1e12)
         if fastest > 0.2:
             break
@@ -262,9 +269,9 @@ def draw_table(labels: list[str], results: list[dict]) -> str:
     """The results as a table for people.
 
     "model TFLOP" are the plain network's operations: a variant that recomputes does more, one with a faster
-    algorithm may do fewer, and the share of the peak counts neither.
+    algorithm may do fewer, and the share of the peak counts neither. "first step" includes tracing and compiling.
     """
-    heading = ["", "s/step", "(min..max)", "peak GB", "model TFLOP", "peak TFLOP/s", "share of peak"]
+    heading = ["", "s/step", "(min..max)", "first step", "peak GB", "model TFLOP", "peak TFLOP/s", "share of peak"]
     rows = []
     for label, result in zip(labels, results, strict=True):
         low, high = result["seconds_spread"]
@@ -273,6 +280,7 @@ def draw_table(labels: list[str], results: list[dict]) -> str:
                 label,
                 f"{result['seconds_per_step']:.3f}",
                 f"({low:.3f}..{high:.3f})",
+                f"{result['first_step_seconds']:.1f}" + _tracing(result),
                 f"{result['peak_memory_gb']:.2f}",
                 f"{result['tflop_per_step']:.4g}",
                 f"{result['peak_tflops']:.4g}",
@@ -289,6 +297,11 @@ def draw_table(labels: list[str], results: list[dict]) -> str:
         cells = [first.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(others, widths[1:], strict=True))]
         lines.append("  ".join(cells))
     return "\n".join(lines)
+
+
+def _tracing(result: dict) -> str:
+    """How much of the first step was tracing, where that was measured."""
+    return f" ({result['tracing_seconds']:.1f} tracing)" if "tracing_seconds" in result else ""
 
 
 def synthesis_tflop(generator) -> float:

@@ -86,6 +86,7 @@ def train(options: PrecisionBenchmark, precision: str, run: Path) -> np.ndarray:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)  # its progress is shown
     if done.returncode:
         raise UserError(f"training in {precision} failed; see above")
+    print(next(line for line in done.stdout.splitlines() if line.startswith("on ")))
     from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 

@@ -21,6 +21,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.measuring import WORKER
+from crn_tf.devices import check_gpus, describe_devices
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import read_json, write_text
 from crn_tf.starting import start_tensorflow
@@ -57,6 +58,8 @@ def main() -> None:
         if result.returncode:
             raise UserError(f"{folder}: {(result.stderr.strip().splitlines() or ['its process died'])[-1]}")
         results.append(json.loads(result.stdout.splitlines()[-1]))
+    for device in dict.fromkeys(result["device"] for result in results):
+        print(f"on {device}")
     print(f"{'':24} {'size':>10} {'images':>6} {'s/request':>10} {'(min..max)':>16} {'first':>7} {'peak GB':>8}")
     for r in results:
         spread = "({:.2f}..{:.2f})".format(*r["seconds_spread"])
@@ -77,6 +80,7 @@ def work(folder: Path, requests: int) -> None:
     Image.fromarray(cells).resize((width, height), Image.Resampling.NEAREST).save(png, "PNG")
 
     start_tensorflow(one_at_a_time=True)
+    check_gpus(required=False)
     import tensorflow as tf
 
     from crn_tf.training.memory import peak_memory_gb
@@ -91,6 +95,7 @@ def work(folder: Path, requests: int) -> None:
     timed = seconds[1:]
     result = {"folder": str(folder), "size": f"{height}x{width}", "images": about["images_per_layout"]}
     result |= {"seconds_per_request": statistics.median(timed), "seconds_spread": [min(timed), max(timed)]}
+    result |= {"device": describe_devices(None, 1)}
     result |= {"first_request_seconds": seconds[0], "peak_memory_gb": peak_memory_gb(), "requests": requests}
     print(json.dumps(result))
 

@@ -8,9 +8,12 @@ import sys
 from crn_tf.errors import UsageError, run_command
 
 COMMANDS = {
+    "check": "look at a data set before training on it",
     "train": "train a network on photographs and their layouts",
     "test": "synthesize photographs from layouts with a trained network",
     "export": "export a trained network for TensorFlow Serving",
+    "evaluate": "judge synthesized photographs by segmentation scores, KID, FID and more",
+    "study": "ask people which picture looks more realistic",
     "download": "fetch the authors' published models, or VGG19",
 }
 

@@ -23,6 +23,7 @@ from crn_tf.command_line import INSTEAD, Switch, how_to_call
 from crn_tf.data.datasets import layout_files
 from crn_tf.data.images import Fit, ImageFormat, Size
 from crn_tf.data.layouts import LayoutReader
+from crn_tf.devices import check_gpus, describe_devices, explaining_exhaustion
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import lock, remove_unfinished, why_not_written, written_aside
 from crn_tf.model.cascade import parse_pair
@@ -49,9 +50,11 @@ class ExportSettings:
     """Export a trained model for TF Serving."""
 
     weights: Annotated[Path | None, arg(metavar="MODEL", help_behavior_hint=INSTEAD("the newest run in runs/"))] = None
-    """Run folder, weights file, or a model.ckpt of the 2017 release."""
+    """Run folder (its best weights), weights file, or a model.ckpt of the 2017 release."""
     out: Path = DEFAULT_FOLDER
     """The model's folder; the export goes into its next version: 1, 2, ..."""
+    last: Switch = False
+    """Of a run folder, the newest checkpoint instead of the best weights."""
     size: Annotated[str | None, arg(metavar="HEIGHTxWIDTH", help_behavior_hint=INSTEAD("as the model was trained"))] = (
         None
     )
@@ -72,6 +75,8 @@ class ExportSettings:
     """Licence of the training data, for the model card."""
     onnx: Switch = False
     """Also write the model as crn.onnx, in float32 (needs tf2onnx: requirements-serving.txt)."""
+    require_gpu: Switch = False
+    """Stop with exit code 1 where TensorFlow can use no GPU, instead of computing on the CPU."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -102,27 +107,31 @@ def export(settings: ExportSettings) -> Path:
     size = parse_pair(settings.size, "--size") if settings.size else None
     files = layout_files(settings.layouts)[:_MEASURED]
     refusal = f"another process is exporting into {settings.out}: wait for its end, or choose another folder"
-    with lock(settings.out / ".lock", refusal):  # what cannot be written is known before the work is done
+    advice = "try --precision bfloat16 with --store-in-precision, or a smaller --size"
+    # What cannot be written is known before the work is done.
+    with lock(settings.out / ".lock", refusal), explaining_exhaustion(advice):
         return _export(settings, size, files)
 
 
 def _export(settings: ExportSettings, size: Size | None, files: list[Path]) -> Path:
     start_tensorflow()  # only now: it takes seconds
+    check_gpus(settings.require_gpu)
+    print(f"on {describe_devices(settings.precision, 1)}")
     import tensorflow as tf
 
-    from crn_tf.saved.loading import load_generator
+    from crn_tf.saved.loading import find_model, load_generator
     from crn_tf.saved.run_folder import newest_run
     from crn_tf.serving.model import ServingModel
     from crn_tf.serving.model_card import ServedAs, model_card
 
-    weights = settings.weights or newest_run().path
-    generator, description = load_generator(weights, settings.precision, size)
+    weights, told = find_model(settings.weights or newest_run().path, settings.last)
+    generator, description = load_generator(weights, settings.precision, size, last=True)
     description = dataclasses.replace(description, fit=settings.fit or description.fit)
     stored_in = settings.precision if settings.store_in_precision else "float32"
     model = ServingModel(generator, description, settings.format, stored_in)
     signatures = model.signatures()
     layouts = _read_layouts(files, description) if files else patchworks(description)
-    reference = generator if settings.precision == "float32" else load_generator(weights, "float32", size)[0]
+    reference = generator if settings.precision == "float32" else load_generator(weights, "float32", size, True)[0]
     effect = _effect(signatures, reference, layouts, settings.precision)
     parameters, weights_bytes = generator.count_params(), model.weights_bytes
     served = ServedAs(settings.precision, stored_in, settings.format, parameters, weights_bytes, effect)
@@ -139,7 +148,7 @@ def _export(settings: ExportSettings, size: Size | None, files: list[Path]) -> P
             _check(folder, layouts[:1], signatures, description, settings.format)
         except tf.errors.OpError as error:
             raise UserError(f"cannot write {version}: {why_not_written(error, folder, weights_bytes)}") from error
-    _tell(version, weights, description, served, warm)
+    _tell(version, told, description, served, warm)
     return version
 
 
@@ -300,13 +309,13 @@ def _write_onnx(path: Path, generator: "keras.Model", layouts: Layout) -> None:
         synthesizer.model.export(path, format="onnx", verbose=False)
 
 
-def _tell(version: Path, weights: Path, description: "ModelDescription", served: "ServedAs", warm: bool) -> None:
+def _tell(version: Path, model: str, description: "ModelDescription", served: "ServedAs", warm: bool) -> None:
     size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
     stored, single = served.weights_bytes / 1e6, 4 * served.parameters / 1e6
     height, width = description.image_size
     trained = "trained at {}x{}, ".format(*description.trained_size) if description.trained_size else ""
     print(
-        f"{version}: {weights}, {height}x{width}, {trained}{description.num_images} image(s) per layout, "
+        f"{version}: {model}, {height}x{width}, {trained}{description.num_images} image(s) per layout, "
         f"{description.classes.num_classes} classes, {served.parameters:,} parameters, {size / 1e6:.1f} MB\n"
         f"precision {served.precision}; effect on images: {served.effect}\n"
         f"kernels stored in {served.stored_in}: weights {stored:.2f} MB (in float32 {single:.2f} MB)"

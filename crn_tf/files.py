@@ -4,6 +4,7 @@ ones so that none takes all memory, or for ever.
 
 import errno
 import functools
+import hashlib
 import json
 import os
 import secrets
@@ -265,6 +266,29 @@ def write_text(path: Path, text: str) -> None:
     """
     with written_aside(path, durable=True) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 checksum of a file, or of the names and contents of all files in a folder.
+
+    Raises:
+        UserError: There is no such file, or one cannot be read.
+    """
+    files = sorted(inside for inside in path.rglob("*") if inside.is_file()) if path.is_dir() else [path]
+    found = []
+    for file in files:
+        try:
+            with open_regular(file) as content:
+                digest = hashlib.sha256()
+                while block := content.read(SMALL):
+                    digest.update(block)
+            found.append(digest.hexdigest())
+        except OSError as error:
+            raise UserError(f"cannot read {file}: {system_words(error)}") from error
+    if not path.is_dir():
+        return found[0]
+    listed = "".join(f"{sha256}  {file.relative_to(path)}\n" for sha256, file in zip(found, files, strict=True))
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -3,7 +3,7 @@ float32 in all of them.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,18 +18,29 @@ PRECISION_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float
 _FEATURES = {"bfloat16": {"avx512_bf16", "amx_bf16", "bf16"}, "float16": {"avx512_fp16", "amx_fp16", "fphp"}}
 
 
+def processor_features(processor: Path = Path("/proc/cpuinfo")) -> set[str]:
+    """What a processor says that it can do, in its own words; nothing where the system does not tell."""
+    try:
+        lines = processor.read_text().lower().splitlines()
+    except OSError:
+        return set()
+    return {word for line in lines if line.startswith(("flags", "features")) for word in line.split()}
+
+
+def computes_in(precision: Precision, features: set[str]) -> bool:
+    """Whether a processor with these features has arithmetic in a precision of its own."""
+    return bool(features & _FEATURES.get(precision, set()))
+
+
 def slowness_on_cpu(precision: Precision, processor: Path = Path("/proc/cpuinfo")) -> str | None:
     """A line that warns of a precision that the CPU has no arithmetic for; None if it has, or that is not known."""
-    features = _FEATURES.get(precision, set())
-    with suppress(OSError):
-        lines = processor.read_text().lower().splitlines()
-        found = {word for line in lines if line.startswith(("flags", "features")) for word in line.split()}
-        if features and found and not found & features:
-            return (
-                f"warning: this CPU imitates arithmetic in {precision}, as it lacks {' or '.join(sorted(features))}: "
-                "--precision float32 will be faster"
-            )
-    return None
+    features = processor_features(processor)
+    if precision not in _FEATURES or not features or computes_in(precision, features):
+        return None
+    return (
+        f"warning: this CPU imitates arithmetic in {precision}, as it lacks "
+        f"{' or '.join(sorted(_FEATURES[precision]))}: --precision float32 will be faster"
+    )
 
 
 def layer_policy() -> "keras.DTypePolicy":

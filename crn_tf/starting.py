@@ -16,7 +16,8 @@ from crn_tf.precision import Precision, slowness_on_cpu
 
 
 def start_tensorflow(one_at_a_time: bool = False) -> None:
-    """Import TensorFlow and look for GPUs, keeping back what its libraries print meanwhile.
+    """Import TensorFlow and look for GPUs, keeping back what its libraries print meanwhile. Of a GPU's memory it will
+    take only what it needs.
 
     On a machine without a GPU that is a page about missing CUDA drivers, before its log levels are in force.
     If the import fails, what was kept back is shown. A user's keras.json is not read: it is about other models.
@@ -46,8 +47,11 @@ def start_tensorflow(one_at_a_time: bool = False) -> None:
             keras.config.set_image_data_format("channels_last")  # it may have been imported before, with another
             keras.config.set_floatx("float32")
             keras.config.set_epsilon(1e-7)
-            if one_at_a_time and not tf.config.list_physical_devices("GPU"):
-                with suppress(RuntimeError):  # TensorFlow computes already, in this process' own way
+            gpus = tf.config.list_physical_devices("GPU")
+            with suppress(RuntimeError):  # TensorFlow computes already, in this process' own way
+                for gpu in gpus:  # what is not needed stays free for others, and what is needed can be measured
+                    tf.config.experimental.set_memory_growth(gpu, True)
+                if one_at_a_time and not gpus:
                     tf.config.threading.set_inter_op_parallelism_threads(1)
         except BaseException:
             announcements.seek(0)

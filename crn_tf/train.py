@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crn_tf.command_line import how_to_call
+from crn_tf.devices import check_gpus, describe_devices, explaining_exhaustion
 from crn_tf.errors import RESTART, STOPPED, UsageError, run_command
 from crn_tf.saved.run_folder import RunFolder, newest_run
 from crn_tf.starting import silence_pillow, start_tensorflow, warn_of_slowness
@@ -37,6 +38,7 @@ class Call:
     strategy: Strategy
     goes_on: bool
     dry_run: bool
+    require_gpu: bool
     note: str | None  # on what was decided
 
 
@@ -55,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cluster = find_cluster(call.strategy)
 
         start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
+        check_gpus(call.require_gpu)
         from crn_tf.training.distribution import Distribution
+        from crn_tf.training.memory_needs import what_saves_memory
         from crn_tf.training.opening import open_run
 
         if call.dry_run:
@@ -65,13 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         distribution = Distribution.start(call.strategy, cluster, call.settings.batch)
         interruptions.take_back()
-        with distribution.watching():
+        advice = f"{what_saves_memory(call.settings)}; checkpoints in {call.folder.path} stay as they are"
+        with distribution.watching(), explaining_exhaustion(advice):
             run = open_run(call.settings, call.folder, distribution)
             if distribution.chief:
                 describe(run, call.note)
             complete = run.run(interruptions)
         if distribution.chief:
-            print(f"{'done' if complete else 'stopped'} at step {run.step}: {run.folder.stages}")
+            skipped = f", of which {run.skipped} were skipped" if run.skipped else ""
+            print(f"{'done' if complete else 'stopped'} at step {run.step}{skipped}: {run.folder.stages}")
             if not complete:
                 print(f"go on with: {how_to_call('train')} --resume --out {run.folder.path}")
     if complete:
@@ -81,10 +87,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def describe(run: "TrainingRun", note: str | None) -> None:
     """Say what is going to be trained, on what, and where it is kept."""
+    from crn_tf.model.passes import unfused_warning
+
     if note:
         print(note)
-    settings, folder = run.settings, run.folder
+    settings, folder, workers = run.settings, run.folder, run.distribution.shard[1]
+    print(f"on {describe_devices(settings.precision, run.distribution.replicas // workers, workers)}")
     warn_of_slowness(settings.precision)
+    if warning := unfused_warning():
+        print(warning, file=sys.stderr)
     height, width = run.description.image_size
     images = "1 image" if settings.images == 1 else f"{settings.images} images"
     print(
@@ -125,7 +136,7 @@ def parse(arguments: Sequence[str]) -> Call:
         goes_on = bool(RunFolder(run.out).checkpoints())
         note = f"going on with {run.out}" if goes_on else f"{run.out} has no checkpoint to go on from: starting"
     settings, folder = (resume if goes_on else start)(flags, arguments)
-    return Call(settings, folder, run.strategy, goes_on, run.dry_run, note)
+    return Call(settings, folder, run.strategy, goes_on, run.dry_run, run.require_gpu, note)
 
 
 def start(flags: TrainFlags, arguments: Sequence[str]) -> tuple[TrainSettings, RunFolder]:

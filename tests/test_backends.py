@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import ROOT
 
 PURE = [f"model/{name}" for name in ("generator", "layers", "recomputing", "perceiver", "losses", "synthesizer")]
+PURE += [f"model/other_networks/{name}" for name in ("parts", "pix2pix", "dcgan", "full_resolution", "encoder_decoder")]
 PURE += ["model/vgg_weights", *(f"data/{name}" for name in ("layouts", "images", "datasets", "scenes"))]
 
 PROGRAM = """
@@ -57,6 +58,41 @@ pixels = Synthesizer(generator)(ids)
 np.savez(sys.argv[2], **results, images=convert(images), loss=convert(loss), terms=convert(terms), pixels=pixels)
 """
 
+OTHER_NETWORKS_PROGRAM = """
+import sys, numpy as np, keras
+from crn_tf.model.other_networks.by_name import OTHER_NETWORKS, build_network
+from crn_tf.model.other_networks.pix2pix import build_pix2pix_discriminator, with_seed_input
+assert keras.backend.backend() == sys.argv[1]
+random = np.random.default_rng(0)
+layout = np.eye(3, dtype="float32")[random.integers(0, 3, (2, 24, 40))]
+convert = keras.ops.convert_to_numpy
+
+def filled(model):
+    for variable in model.variables:
+        variable.assign(random.standard_normal(variable.shape) * 0.3 + ("gamma" in variable.path))
+    return model
+
+def compiled(network):
+    if sys.argv[1] == "tensorflow":
+        import tensorflow as tf
+        return tf.function(lambda *inputs: network(list(inputs), training=True))
+    import jax
+    return jax.jit(lambda *inputs: network(list(inputs), training=True))
+
+networks = {name: filled(build_network(name, (24, 40), 3, width=1 / 32)) for name in OTHER_NETWORKS}
+step = compiled(with_seed_input(networks["pix2pix"]))
+seeds = [np.array(seed, "int32") for seed in ((1, 2), (1, 2), (1, 3))]
+drawn = [convert(step(layout, seed)) for seed in seeds]
+assert (drawn[0] == drawn[1]).all() and abs(drawn[0] - drawn[2]).mean() > 1
+assert (convert(networks["pix2pix"](layout)) == convert(networks["pix2pix"](layout))).all()
+
+keras.random.dropout = lambda ones, **_: ones  # which features are dropped is each backend's own
+images = {name: convert(network(layout, training=True)) for name, network in networks.items()}
+discriminator = filled(build_pix2pix_discriminator((24, 40), 3, width=1 / 32))
+logits = discriminator([layout, images["pix2pix"][:, 0]], training=True)
+np.savez(sys.argv[2], logits=convert(logits), **images)
+"""
+
 
 @pytest.mark.parametrize("module", PURE)
 def test_pure_modules_do_not_import_tensorflow(module):
@@ -86,3 +122,17 @@ def test_jax_gives_the_same_images_and_losses(tmp_path):
             assert np.linalg.norm(results[backend][name] - expected) < 1e-4 * np.linalg.norm(expected), (backend, name)
     difference = np.abs(results["jax"]["pixels"].astype(int) - results["tensorflow"]["pixels"])
     assert difference.max() <= 1
+
+
+@pytest.mark.slow
+def test_jax_gives_the_same_images_of_the_other_networks(tmp_path):
+    results = {}
+    for backend in ("tensorflow", "jax"):
+        path = tmp_path / f"{backend}.npz"
+        environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
+        command = [sys.executable, "-c", OTHER_NETWORKS_PROGRAM, backend, str(path)]
+        subprocess.run(command, check=True, cwd=ROOT, env=environment)
+        results[backend] = np.load(path)
+    assert len(results["jax"].files) == 5
+    for name in results["jax"].files:
+        np.testing.assert_allclose(results["jax"][name], results["tensorflow"][name], rtol=1e-3, atol=0.02)

@@ -78,7 +78,7 @@ def test_a_result_is_the_median_of_all_rounds():
     assert result["fraction_of_peak"] == pytest.approx(6.0 / 3.0 / 5.0)
 
 
-@pytest.mark.parametrize("program", ["train_step.py", "synthesis.py", "input.py"])
+@pytest.mark.parametrize("program", ["train_step.py", "synthesis.py", "input.py", "parameters.py", "gpu.py"])
 @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["--size", "17x32"], 2), (["--rounds", "0"], 2)])
 def test_help_and_usage_errors_do_not_wait_for_tensorflow(tmp_path, program, arguments, code):
     for name in ("tensorflow", "keras"):
@@ -123,6 +123,22 @@ def test_a_variant_that_dies_does_not_cost_the_others_results(tmp_path, capfd):
     assert "batch 3" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_peak_of_matrix_products_is_measured_in_each_precision(precision, monkeypatch):
+    monkeypatch.setattr(measuring, "PEAK_SIZES", (64, 128))
+    assert 1e-6 < measuring.measure_peak_tflops(precision) < 10
+
+
+def test_parameters_of_all_networks_are_counted():
+    result = run("parameters.py", "--size", "64x64", "--classes", 3, "--width", 1 / 32)
+    assert result.returncode == 0, result.stderr
+    counts = {line[:24].strip(): int(line[24:].replace(",", "")) for line in result.stdout.splitlines()[1:]}
+    assert list(counts) == ["crn", "encoder-decoder", "full-resolution", "pix2pix", "dcgan", "pix2pix discriminator"]
+    first, others = 9 * 3 * 8, 7 * 9 * 8 * 8  # of eight channels, without biases
+    assert counts["full-resolution"] == first + others + 8 * 2 * 8 + 3 * 8 + 3
+    assert counts["crn"] == build_generator(64, 3, width=1 / 32, base_grid=(4, 4)).count_params()
+
+
 @pytest.mark.slow
 def test_training_steps_are_measured(tmp_path):
     arguments = (*TINY, "--images", 2, "--steps", 2, "--json", tmp_path / "step.json")
@@ -136,6 +152,8 @@ def test_training_steps_are_measured(tmp_path):
     expected = {"size": "16x32", "images": 2, "loss": "best-per-class", "precision": "float32", "batch": 1, "steps": 2,
                 "remat": "auto", "recompute": False}  # fmt: skip
     assert measured | expected == measured
+    assert 0 < measured["tracing_seconds"] < measured["first_step_seconds"]
+    assert f"({measured['tracing_seconds']:.1f} tracing)" in result.stdout
     generator = build_generator(16, 20, 2, 1 / 64)
     assert measured["tflop_per_step"] == measuring.training_tflop(generator, build_perceiver("random"))
 
@@ -179,3 +197,29 @@ def test_the_input_pipeline_is_compared_with_an_assumed_gpu(tmp_path):
         assert measured["times_assumed_gpu"][name] == pytest.approx(rates[name] / rates["assumed GPU"])
         assert f"from {name}" in result.stdout
     assert "NOT" not in result.stdout  # a GPU of a million multiply-adds a second
+
+
+@pytest.mark.slow
+def test_a_gpu_is_measured_where_there_is_no_tensorflow(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('there is no TensorFlow here')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "torch"}
+    arguments = (*TINY, "--images", 2, "--precision", "bfloat16", "--remat", "on", "--steps", 2)
+    result = run("gpu.py", *arguments, "--json", tmp_path / "gpu.json", cwd=tmp_path, env=environment)
+    assert result.returncode == 0, result.stderr
+    measured = json.loads((tmp_path / "gpu.json").read_text())
+    (check,) = measured.pop("check")
+    assert check["equal"] and 1e-5 < check["loss"] < 0.02 and 1e-4 < check["gradients"] < 0.1  # not of float32
+    assert 1e-5 < check["convolution"] < 0.02
+    parts = ["synthesis", "training-step", "plain-convolution", "upsampled-convolution"]
+    assert list(measured) == parts
+    generator = build_generator(16, 20, 2, 1 / 64)
+    tflop = {"synthesis": measuring.synthesis_tflop(generator)}
+    tflop["training-step"] = measuring.training_tflop(generator, build_perceiver("random"))
+    # Of the last of three modules of 16 channels, on the layout's 20 classes: forward, and to kernel and features.
+    tflop |= dict.fromkeys(parts[2:], 3 * 2 * 16 * 32 * 9 * (16 + 20) * 16 / 1e12)
+    for part, (one,) in measured.items():
+        assert one["tflop_per_step"] == pytest.approx(tflop[part])
+        assert 0 < one["seconds_per_step"] < one["first_step_seconds"] and one["peak_memory_gb"] > 0
+        share = one["tflop_per_step"] / one["seconds_per_step"] / one["peak_tflops"]
+        assert one["fraction_of_peak"] == pytest.approx(share)
+        assert f"{part} 16x32, k=2, bfloat16" in result.stdout

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -125,10 +126,13 @@ def test_the_demo_and_then_test_without_arguments(call, tmp_path):
     run = next((tmp_path / "runs").iterdir())
     assert run.name.startswith("demo-32x64-")
     assert f"{run.relative_to(tmp_path)}/stages.png" in output
-    code, output, errors = call("test.py", "--limit", "3")
+    code, output, errors = call("test.py", "--limit", "3", "--gallery")
     assert code == 0, errors
     written = sorted(path.name for path in (tmp_path / "results").iterdir())
-    assert written == ["contact_sheet.png", *(f"toy_val_000{n}.png" for n in range(3))]
+    assert written == ["contact_sheet.png", "gallery", *(f"toy_val_{n:04d}.png" for n in (0, 8, 16))]
+    assert "to look at: results/gallery/index.html" in output
+    told = (tmp_path / "results/gallery/data.js").read_text()
+    assert "toy_val_0008" in told and '"photographs": true' in told
     with Image.open(tmp_path / "results/toy_val_0000.png") as image:
         assert (image.size, image.mode) == ((64, 32), "RGB")
 
@@ -144,13 +148,16 @@ def test_k_images_are_numbered_and_resizing_is_said(call, folder_data, tmp_path)
 
 def test_a_weights_file_needs_layouts_and_gives_the_runs_images(call, folder_data, tmp_path):
     train_tiny(call, folder_data)
-    weights = tmp_path / "run/generator.weights.h5"
-    assert "does not know any layouts" in the_error(call("test.py", "--weights", weights), 2)
-    for source, out in (("run", "a"), (weights, "b")):
-        code, _, errors = call("test.py", "--weights", source, "--layouts", folder_data / "labels/val", "--out", out)
+    last, best = tmp_path / "run/generator.weights.h5", tmp_path / "run/best.weights.h5"
+    assert "does not know any layouts" in the_error(call("test.py", "--weights", last), 2)
+    for source, out in (("run", "a"), (best, "b"), ("run", "c"), (last, "d")):
+        more = ["--last"] if out == "c" else []
+        layouts = folder_data / "labels/val"
+        code, _, errors = call("test.py", "--weights", source, "--layouts", layouts, "--out", out, *more)
         assert code == 0, errors
-    for name in ("0_4.png", "1_8.png"):  # nine images, as the release's schedule says for small sizes
-        np.testing.assert_array_equal(Image.open(tmp_path / "a" / name), Image.open(tmp_path / "b" / name))
+    for a, b in (("a", "b"), ("c", "d")):
+        for name in ("0_4.png", "1_8.png"):  # nine images, as the release's schedule says for small sizes
+            np.testing.assert_array_equal(Image.open(tmp_path / a / name), Image.open(tmp_path / b / name))
 
 
 def test_resume_goes_on_with_the_runs_own_settings(call, folder_data, tmp_path):
@@ -261,7 +268,10 @@ def test_crn_has_the_commands(arguments):
 
 
 def test_a_command_that_crn_has_not_is_told():
-    for name, words in (("trian", "there is no command 'trian': did you mean train?"), ("x", "expected one of train,")):
+    for name, words in (
+        ("trian", "there is no command 'trian': did you mean train?"),
+        ("x", "expected one of check, train,"),
+    ):
         result = subprocess.run([sys.executable, "-m", "crn_tf", name], cwd=ROOT, capture_output=True, text=True)
         assert result.returncode == 2 and result.stdout == "" and words in result.stderr
 
@@ -502,6 +512,19 @@ def test_another_size_than_trained(call, folder_data, tmp_path):
     assert message.endswith("such size is 32x64")
 
 
+def test_a_size_far_too_large_is_refused_before_anything_is_built(call, folder_data, monkeypatch):
+    train_tiny(call, folder_data, "--images", 1)
+    model = ("test.py", "--layouts", folder_data / "labels/val", "--weights", "run")
+    monkeypatch.setattr("crn_tf.training.memory_needs.available_gb", lambda: 1.0)
+    assert call(*model)[0] == 0
+    monkeypatch.setattr("crn_tf.model.description.ModelDescription.build", lambda self: pytest.fail("it was built"))
+    message = the_error(call(*model, "--size", "8192x8192"))
+    assert "synthesis of one layout at 8192x8192 needs about" in message
+    assert message.endswith("GB of memory, and 1.0 GB are available: choose a smaller --size")
+    message = the_error(call(*model, "--batch", "100000"))
+    assert "synthesis of 100000 layouts at once at 32x64" in message and message.endswith("choose a smaller --batch")
+
+
 def test_layouts_of_other_classes_are_refused(call, folder_data, shared):
     train_tiny(call, folder_data, "--images", 1)
     message = the_error(call("test.py", "--weights", "run", "--layouts", shared / "data/camvid"))
@@ -645,10 +668,57 @@ def test_a_dry_run_shares_the_batch_as_the_run_would(call, folder_data, monkeypa
     monkeypatch.setenv("TF_CONFIG", tf_config(addresses, 0))
     command = ("train.py", "--data", folder_data, *TINY, "--dry-run", "--batch")
     code, output, errors = call(*command, 4)
-    assert code == 0 and "; 4 workers" in output, errors
+    assert code == 0 and "device: 4 workers with " in output, errors
     assert "--batch 3 cannot be shared equally by 4 devices" in the_error(call(*command, 3), 2)
     monkeypatch.delenv("TF_CONFIG")
     assert "needs several GPUs" in the_error(call(*command, 4, "--strategy", "mirrored"))
+
+
+def test_a_gpu_that_is_required_and_not_there_stops_before_anything_is_written(call, folder_data, tmp_path):
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("there is a GPU here")
+    before = files(tmp_path)
+    message = the_error(call("train.py", "--data", folder_data, *TINY, "--require-gpu"))
+    assert message.startswith("error: --require-gpu: ")
+    assert files(tmp_path) == before and not (tmp_path / "run").exists()
+
+
+def test_memory_that_cannot_do_is_refused_before_anything_is_written(call, folder_data, tmp_path, monkeypatch):
+    monkeypatch.setattr("crn_tf.training.memory_needs.available_gb", lambda: 2.0)
+    command = ("train.py", "--data", folder_data, *TINY, "--res", 1024, "--images", 9, "--batch", 8)
+    command = tuple(argument for argument in command if argument not in ("--size", "32x64"))
+    for more in ((), ("--dry-run",)):
+        result = call(*command, *more)
+        assert re.search(r"GB are needed with recomputation, 2\.0 GB are available; ", the_error(result))
+        assert ("GB with it" in result[1]) == bool(more)
+    assert not (tmp_path / "run").exists()
+
+
+def test_memory_that_runs_out_in_a_step_leaves_the_checkpoint(call, folder_data, tmp_path, monkeypatch):
+    train_tiny(call, folder_data, "--images", 1)
+    before = files(tmp_path / "run/checkpoints")
+
+    def exhausted(*arguments):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr("crn_tf.training.trainer.Trainer.train_step", exhausted)
+    message = the_error(call("train.py", "--resume", "--out", "run", "--steps", 4))
+    assert "memory ran out (OOM when allocating tensor): try --remat on, --precision bfloat16" in message
+    assert message.endswith("checkpoints in run stay as they are")
+    assert files(tmp_path / "run/checkpoints") == before
+
+
+def test_a_step_compiled_whole_is_kept_in_the_settings_and_may_be_changed(call, folder_data, tmp_path):
+    train_tiny(call, folder_data, "--images", 1, "--jit", "on")
+    assert json.loads((tmp_path / "run/settings.json").read_text())["jit"] == "on"
+    assert call("train.py", "--resume", "--out", "run", "--steps", 3, "--jit", "off")[0] == 0
+    assert json.loads((tmp_path / "run/settings.json").read_text())["jit"] == "off"
+
+
+def test_skipped_steps_are_in_the_last_line(call, folder_data):
+    output = train_tiny(call, folder_data, "--images", 1, "--precision", "float16", "--steps", 5)[1]
+    skipped = re.search(r"^done at step 5, of which (\d) were skipped: run/stages.png$", output, re.MULTILINE)
+    assert skipped
 
 
 def test_a_dry_run_fetches_nothing_and_sees_what_is_missing(call, folder_data, tmp_path):

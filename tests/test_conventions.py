@@ -85,7 +85,7 @@ def test_names_tell_what_ids_cannot(tmp_path):
     trains = save(tmp_path / "a_gtFine_labelTrainIds.png", [[0, 7, 8, 11]])
     assert (decide([labels], CITYSCAPES).form, decide([trains], CITYSCAPES).form) == ("labelids", "trainids")
     wrong = save(tmp_path / "b_gtFine_labelIds.png", train_ids(STREET))
-    assert f"{wrong} is called labelIds, but" in refusal([wrong], CITYSCAPES)
+    assert f"{wrong} should hold labelIds, as the names say, but" in refusal([wrong], CITYSCAPES)
 
 
 def test_both_in_one_set_stop(tmp_path):

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from crn_tf.errors import RESTART, UsageError, UserError
 from crn_tf.training.cluster import Cluster, Watchdog, tf_config
-from crn_tf.training.distribution import LOGICAL_CPUS, Distribution
+from crn_tf.training.distribution import LOGICAL_CPUS, Distribution, check_compiled
 from tests.conftest import ROOT
 from tests.distributed_steps import LOSSES, apply_conditionally, train
 
@@ -369,3 +369,13 @@ def test_a_last_save_needs_nobody(monkeypatch):
 def test_flags_of_one_process_are_its_own():
     flags = np.array([True, False])
     assert Distribution().merged(flags).tolist() == [True, False]
+
+
+def test_a_step_is_compiled_whole_only_where_that_can_be_done(monkeypatch):
+    check_compiled(1, in_cluster=False)
+    for replicas, in_cluster in ((2, False), (1, True)):
+        with pytest.raises(UsageError, match=f"shares them among {replicas}: add --strategy single"):
+            check_compiled(replicas, in_cluster)
+    monkeypatch.setattr("crn_tf.training.distribution.compiler_failure", lambda: "ptxas not found")
+    with pytest.raises(UserError, match=r"needs XLA's compiler, which fails here \(ptxas not found\)"):
+        check_compiled(1, in_cluster=False)

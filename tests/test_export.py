@@ -495,7 +495,8 @@ def test_the_assets_tell_the_classes(exported):
 def test_the_card_of_a_run_tells_its_training(call, tmp_path):  # noqa: F811
     code, _, errors = call("train.py", "--demo", "--size", "16x32", "--steps", 12, "--width", 0.02, "--out", "run")
     assert code == 0, errors
-    sources = {"1": ("run", "run"), "2": ("run/best.weights.h5", "run/best.weights.h5` (step 12, validation loss")}
+    best = "run/best.weights.h5` (step 12, perceptual distance"
+    sources = {"1": ("run", best), "2": ("run/best.weights.h5", best), "3": ("run/generator.weights.h5", "run/gen")}
     for source, _ in sources.values():
         code, _, errors = call("test.py", "--weights", source, "--export", "served")
         assert code == 0, errors

@@ -120,6 +120,35 @@ def test_layers_work_without_a_graph(layer):
     assert np.all(np.isfinite(layer(x)))
 
 
+def test_where_xla_cannot_compile_nothing_is_fused_and_it_is_told_once(monkeypatch):
+    def fail() -> None:
+        raise tf.errors.InternalError(None, None, "libdevice not found\nat ./libdevice.10.bc")
+
+    monkeypatch.setattr(passes, "FUSE_FROM", 1)
+    monkeypatch.setattr(passes, "_try_compiler", fail)
+    passes.compiler_failure.cache_clear()
+    try:
+        x = tf.constant(normal(2, 3, 4, 5))
+        graph = tf.function(NormalizedLeakyReLU()).get_concrete_function(x)
+        assert not any(node.attr["_XlaMustCompile"].b for node in all_nodes(graph))
+        warning = passes.unfused_warning()
+        assert warning.startswith("warning: XLA cannot compile here") and "libdevice not found at" in warning
+    finally:
+        passes.compiler_failure.cache_clear()
+    monkeypatch.undo()
+    assert passes.unfused_warning() is None
+    monkeypatch.setattr(passes, "FUSE_FROM", 1)
+    graph = tf.function(NormalizedLeakyReLU()).get_concrete_function(x)
+    assert any(node.attr["_XlaMustCompile"].b for node in all_nodes(graph))
+
+
+def all_nodes(graph) -> list:
+    """What a traced function does, with the functions it calls."""
+    definition = graph.graph.as_graph_def()
+    functions = definition.library.function
+    return [*definition.node, *functions, *(node for function in functions for node in function.node_def)]
+
+
 def test_models_with_these_layers_can_be_cloned_and_saved(tmp_path):
     features, layout = keras.Input((2, 4, 3)), keras.Input((4, 8, 2))
     model = keras.Model([features, layout], NormalizedLeakyReLU(0.1)(UpsampledConvolution(5)([features, layout])))

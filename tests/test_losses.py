@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from crn_tf import best_image_loss, best_per_class_loss, content_loss, tap_error
 from crn_tf.model import passes
-from crn_tf.model.losses import class_errors, layout_pyramid
+from crn_tf.model.losses import class_errors, layout_pyramid, perceptual_distance
 
 WEIGHTS = (1.0, 0.5, 3.0)
 BATCH, IMAGES, CLASSES = 3, 4, 5
@@ -162,3 +162,10 @@ def test_tap_errors_gradient_is_the_sign_of_the_difference(taps, monkeypatch):
         expected = np.sign(taps[1][1] - taps[0][1][:, None]) * upstream.numpy()[..., None] / 6
         np.testing.assert_allclose(of_synthesized, expected, rtol=1e-5)
         np.testing.assert_allclose(of_reference, -expected.sum(1), rtol=1e-5, atol=1e-6)
+
+
+def test_the_perceptual_distance_is_that_of_the_nearest_image_with_the_releases_weights():
+    # Two layouts with two images each; all pixels of a tap have one error: 2 images x 6 taps.
+    of_taps = np.array([[[16, 1.6, 2.3, 1.8, 2.8, 0.8], [1, 1.6, 0, 0, 0, 0.08]], [[3, 0, 0, 0, 0, 0], [9] * 6]])
+    errors = [np.tile(of_taps[:, :, tap, None, None], (1, 1, 4, 8)).astype("float32") for tap in range(6)]
+    assert float(perceptual_distance(errors)) == pytest.approx(((1 + 1 + 1) + 3) / 2, rel=1e-5)

@@ -1,4 +1,4 @@
-"""What is recomputed, chosen by the memory there is."""
+"""How much memory there is: of the system, a container, a GPU."""
 
 import math
 import re
@@ -8,56 +8,10 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from crn_tf import build_generator, build_perceiver
-from crn_tf.precision import computing_in
 from crn_tf.training import memory
-from crn_tf.training.memory import UnknownMemoryError, available_in_words, choose_recomputation, training_memory_gb
-
-# Gigabytes, by height and number of images.
-MEASURED = {
-    "float32": {(256, 9): 6.59, (512, 1): 6.82, (1024, 1): 11.33},
-    "bfloat16": {(256, 9): 4.94, (512, 1): 5.30, (1024, 1): 7.77},
-}
-
-
-@pytest.fixture(scope="module")
-def perceiver():
-    return build_perceiver("random")
-
-
-def test_the_estimate_is_near_what_was_measured(perceiver):
-    """Peaks of benchmarks/train_step.py --remat off --precision bfloat16 and float32, full width; see the README."""
-    for precision, measured in MEASURED.items():
-        for (height, images), gigabytes in measured.items():
-            with computing_in(precision):
-                generator = build_generator(height, 20, images)
-            assert training_memory_gb(generator, perceiver, 1, precision) == pytest.approx(gigabytes, rel=0.2)
-
-
-def test_the_estimate_is_of_the_named_precision_whatever_keras_policy_is(perceiver):
-    generator = build_generator(64, 4, 1, width=0.05)
-
-    def estimates() -> list[float]:
-        precisions = ("float32", "bfloat16", "float16")
-        return [training_memory_gb(generator, perceiver, 4, precision) for precision in precisions]
-
-    single, *halves = estimates()
-    assert halves[0] == halves[1] < single
-    with computing_in("bfloat16"):
-        assert estimates() == [single, *halves]
-
-
-def test_auto_recomputes_where_memory_would_not_do(perceiver, monkeypatch):
-    generator = build_generator(16, 4, 1, width=0.01)
-    needed = training_memory_gb(generator, perceiver, 1, "float32")
-    for available, expected in ((2 * needed, False), (needed, True)):
-        monkeypatch.setattr(memory, "available_gb", lambda available=available: available)
-        recompute, why = choose_recomputation("auto", generator, perceiver, 1, "float32")
-        assert recompute is expected
-        assert f"{needed:.1f} GB are needed" in why and f"{available:.1f} GB are available" in why
-        assert why.startswith("recomputation on" if expected else "recomputation off")
-        assert choose_recomputation("on", generator, perceiver, 1, "float32")[0]
-        assert not choose_recomputation("off", generator, perceiver, 1, "float32")[0]
+from crn_tf.training.memory import UnknownMemoryError, available_in_words
+from crn_tf.training.memory_needs import check_memory, choose_recomputation
+from tests.test_memory_needs import MODEL, settings
 
 
 @pytest.mark.parametrize(
@@ -189,17 +143,17 @@ def test_what_cannot_be_known_of_gpus_is_not_guessed(nvidia_smi, monkeypatch, gp
         ("#!/bin/sh\necho 'No devices were found'\n", "nvidia-smi does not tell it: No devices were found"),
     ],
 )
-def test_without_an_answer_recomputation_is_on_and_says_why(nvidia_smi, perceiver, program, why):
+def test_without_an_answer_recomputation_is_on_and_says_why(nvidia_smi, program, why):
     if program:
         nvidia_smi(program=program)
     with pytest.raises(UnknownMemoryError, match=why):
         memory.available_gb()
-    generator = build_generator(16, 4, 1, width=0.01)
-    recompute, told = choose_recomputation("auto", generator, perceiver, 1, "float32")
+    recompute, told = choose_recomputation("auto", MODEL, 1, "float32")
     assert recompute and "\n" not in told
-    assert told.startswith("recomputation on: about 0.7 GB are needed without it, and what the GPU has is not known: ")
-    assert choose_recomputation("off", generator, perceiver, 1, "float32") == (False, "recomputation off")
+    assert re.match("recomputation on: about .* GB are needed without it, and what the GPU has is not known: ", told)
+    assert choose_recomputation("off", MODEL, 1, "float32") == (False, "recomputation off")
     assert re.match(f"what the GPU has is not known: {why}", available_in_words())
+    check_memory(settings(batch=1000), MODEL)  # is not refused without knowing
 
 
 def test_memory_in_words_is_what_there_is(monkeypatch):

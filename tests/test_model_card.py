@@ -2,13 +2,16 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from crn_tf import __version__
 from crn_tf.data.class_tables import ClassTable
+from crn_tf.data.tree_shapes import Kind
 from crn_tf.model.description import ModelDescription
 from crn_tf.serving.model_card import ServedAs, classes_json, model_card
 
@@ -63,6 +66,15 @@ def test_the_kind_of_data_is_told_whether_the_settings_name_it_or_the_folder_sho
     assert name == f"The data set `{kind}` ({kind})."
     assert told.startswith(licence)
     assert str(tmp_path) not in card
+
+
+@pytest.mark.parametrize("kind", [kind for kind in get_args(Kind) if kind not in ("folder", "toy")])
+def test_every_published_kind_leads_to_its_publishers_terms(tmp_path, kind):
+    _, told = about_data(card_of_run(tmp_path / "run", data="there", dataset=kind))
+    assert told.startswith("Licence: ") and re.search("https?://", told)
+    assert ("look at the publisher's terms" in told) == (kind in ("gta5", "idd", "camvid"))
+    stated = card_of_run(tmp_path / "run", "CC0", data="there", dataset=kind)
+    assert about_data(stated)[1] == "Licence: CC0"
 
 
 def test_data_that_are_no_longer_there_are_told_by_name(tmp_path, data):

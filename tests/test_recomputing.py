@@ -1,5 +1,7 @@
 """Recomputation changes what is kept, and no result."""
 
+import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -151,3 +153,34 @@ def test_what_another_thread_traces_meanwhile_is_fused(monkeypatch):
                 assert not has_fused_parts()
             assert elsewhere.submit(has_fused_parts).result() and not has_fused_parts()
         assert has_fused_parts()
+
+
+COMPILED_ONCE = """
+import tensorflow as tf
+from crn_tf.model import passes
+from crn_tf.model.layers import NormalizedLeakyReLU
+passes.FUSE_FROM = 1
+layer = NormalizedLeakyReLU()
+layer.build((None, 4, 4, 3))
+
+@tf.function
+def run(x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.reduce_sum(layer(x) ** 2)
+    return tape.gradient(y, x)
+
+run.get_concrete_function(tf.TensorSpec((2, 4, 4, 3)))
+passes._compiler().shutdown(wait=True)
+print("TRACED", file=sys.stderr, flush=True)
+run(tf.random.normal((2, 4, 4, 3)))
+"""
+
+
+def test_passes_are_compiled_while_a_graph_is_traced_and_not_again():
+    log = {"TF_CPP_VMODULE": "device_compilation_profiler=1", "TF_CPP_MIN_LOG_LEVEL": "0"}
+    program = [sys.executable, "-c", "import sys" + COMPILED_ONCE]
+    told = subprocess.run(program, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **log}).stderr
+    before, found, after = told.partition("TRACED")
+    assert found and len(re.findall(r"Compiled __inference_\w+ 1 times", before)) == 2, told  # forward and backward
+    assert "Compiled __inference" not in after

@@ -104,7 +104,7 @@ def test_a_flag_that_is_not_there_is_no_flag():
 def test_every_flag_of_a_run_is_a_setting_or_belongs_to_one_call():
     flags = {name for group in vars(TrainFlags()).values() for name in vars(group)}
     settings = {field.name for field in dataclasses.fields(TrainSettings)}
-    of_one_call = {"res", "out", "resume", "resume_or_start", "demo", "dry_run", "strategy"}
+    of_one_call = {"res", "out", "resume", "resume_or_start", "demo", "dry_run", "strategy", "require_gpu"}
     assert flags - settings == of_one_call and settings <= flags
 
 

@@ -1,5 +1,7 @@
 """The training step."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -93,7 +95,7 @@ def test_a_tap_that_is_left_out_stays_out(perceiver, batch):
     subject.measure(*batch)
     subject.rebalance()
     assert float(subject.loss_weights[1]) == 0
-    _, terms = subject.evaluate(*batch)
+    _, terms, _ = subject.evaluate(*batch)
     np.testing.assert_allclose(terms, [1, 0, 1, 1, 1, 1], rtol=1e-4)
 
 
@@ -185,6 +187,17 @@ def test_evaluating_changes_nothing(perceiver, batch):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_step_traced_before_is_not_traced_again(perceiver, batch, monkeypatch):
+    plain, ahead = trainer(perceiver), trainer(perceiver)
+    thread = threading.Thread(target=ahead.trace_step, args=(2,))
+    thread.start()
+    ahead.evaluate(*batch)  # as validation does meanwhile
+    thread.join()
+    expected = plain.train_step(*batch)[0].numpy()
+    monkeypatch.setattr("crn_tf.training.trainer.tap_errors", None)
+    assert ahead.train_step(*batch)[0].numpy() == expected
+
+
 def test_the_perceiver_stays_as_it_is(perceiver, batch):
     before = perceiver.get_weights()
     subject = trainer(perceiver)
@@ -204,3 +217,23 @@ def test_mixed_precision_starts_at_the_same_loss_and_learns(perceiver, batch, pr
     losses = [float(subject.train_step(*batch)[0]) for _ in range(20)]
     assert losses[0] == pytest.approx(exact_loss, rel=0.02)
     assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("loss", "images"), [("content", 1), pytest.param("best-per-class", 2, marks=pytest.mark.slow)]
+)
+def test_a_step_compiled_whole_learns_the_same(perceiver, batch, loss, images):
+    losses = []
+    for jit in (False, True):
+        keras.utils.set_random_seed(0)
+        generator = build_generator(16, 4, images, width=0.05)
+        subject = Trainer(generator, perceiver, loss, WEIGHTS, 1e-4, recompute=images > 1, jit=jit)
+        losses.append([float(subject.train_step(*batch)[0]) for _ in range(5)])
+        assert subject.read_window().applied == 5
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert losses[0][4] != pytest.approx(losses[0][0], rel=1e-3)
+
+
+def test_a_step_that_a_strategy_shares_is_not_compiled_whole(perceiver):
+    with tf.distribute.OneDeviceStrategy("CPU:0").scope(), pytest.raises(ValueError, match="one device only"):
+        Trainer(build_generator(8, 4, 1, width=0.05), perceiver, "content", WEIGHTS, jit=True)

@@ -12,14 +12,16 @@ from PIL import Image
 
 from crn_tf.errors import UserError
 from crn_tf.model.loss_weights import TAP_NAMES, find_loss_weights
-from crn_tf.saved.loading import load_generator
+from crn_tf.saved.loading import find_model, load_generator
+from crn_tf.saved.run_checkpoints import save_checkpoint
 from crn_tf.saved.run_folder import RunFolder
 from crn_tf.training import run as training_run
 from crn_tf.training.flags import TrainFlags
 from crn_tf.training.opening import open_run
+from crn_tf.training.progress import Progress
 from crn_tf.training.run import TrainingRun
 from crn_tf.training.settings import TrainSettings
-from crn_tf.training.validation import Validation
+from crn_tf.training.validation import Measured, Validation
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def test_a_run_folder_holds_settings_logs_sheets_checkpoints_and_weights(setting
     trained = run.trainer.generator.get_weights()
     assert any((a != b).any() for a, b in zip(before, trained, strict=True))
     for path in (folder.path, folder.weights):
-        loaded, description = load_generator(path)
+        loaded, description = load_generator(path, last=True)
         assert description == run.description
         for a, b in zip(loaded.get_weights(), trained, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -117,7 +119,9 @@ def test_a_run_that_was_killed_while_validating_shows_the_epoch_when_it_goes_on(
     settings = dataclasses.replace(settings, checkpoint_steps=1, steps=5)
     killed = start(settings, tmp_path / "run")
     keep = killed.validation.keep_if_best
-    monkeypatch.setattr(killed.validation, "keep_if_best", lambda loss, step: 1 / 0 if step else keep(loss, step))
+    monkeypatch.setattr(
+        killed.validation, "keep_if_best", lambda measured, step: 1 / 0 if step else keep(measured, step)
+    )
     with pytest.raises(ZeroDivisionError):
         killed.run()
     assert not (tmp_path / "run/samples/epoch_0001.png").exists()
@@ -154,29 +158,45 @@ def test_workers_count_their_unreadable_pairs_together(settings, tmp_path, monke
         run.run()
 
 
-def test_the_best_weights_are_those_of_the_lowest_validation_loss(settings, tmp_path, monkeypatch, capsys):
+def test_the_best_weights_are_those_of_the_lowest_perceptual_distance(settings, tmp_path, monkeypatch, capsys):
     settings = dataclasses.replace(settings, epochs=4, rebalance_epoch=3)
     run = start(settings, tmp_path / "run")
-    losses = iter([9.0, 5.0, 6.0, 7.0, 8.0])  # before training, and after each epoch
+    distances = iter([9.0, 5.0, 6.0, 4.0, 8.0])  # before training, and after each epoch
     weights = []
 
     def measure(request):
         weights.append(run.trainer.generator.get_weights())
-        return np.full(6, next(losses) / 6)
+        distance = next(distances)
+        return Measured(np.full(6, 1 / distance), distance)  # the loss has nothing to do with it
 
     monkeypatch.setattr(run.validation, "measure", measure)
     kept = []
     keep = run.validation.keep_if_best
-    monkeypatch.setattr(run.validation, "keep_if_best", lambda loss, step: kept.append(keep(loss, step)) or kept[-1])
+    monkeypatch.setattr(run.validation, "keep_if_best", lambda found, step: kept.append(keep(found, step)) or kept[-1])
     assert run.run()
-    # The start counts, but is not called the best yet. After the third epoch the loss has other weights: lower ones
-    # before do not count.
+    # The start counts, but is not called the best yet. Rebalancing changes nothing.
     assert kept == [True, True, False, True, False]
-    told = [line for line in capsys.readouterr().out.splitlines() if "validation loss" in line]
-    assert ["the best yet" in line for line in told] == [False, True, False, True, False]
-    generator, _ = load_generator(run.folder.best_weights)
-    for a, b in zip(generator.get_weights(), weights[3], strict=True):
-        np.testing.assert_array_equal(a, b)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "validation loss" in line]
+    assert ["the best yet" in line for line in lines] == [False, True, False, True, False]
+    for path, last, expected in (("best.weights.h5", False, 3), ("", False, 3), ("", True, 4)):
+        generator, _ = load_generator(run.folder.path / path, last=last)
+        for a, b in zip(generator.get_weights(), weights[expected], strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert find_model(run.folder.path)[1].endswith("run (the best of the run, step 15, perceptual distance 4)")
+    assert find_model(run.folder.path, last=True)[1].endswith("run (the last of the run, step 20)")
+
+
+def test_a_run_that_was_stopped_before_it_compared_anything_is_its_last_weights(settings, tmp_path):
+    run = start(settings, tmp_path / "run")
+    validation = run.validation
+    validation.keep_if_best(Measured(np.ones(6), 2.0), 0)
+    assert find_model(run.folder.path)[1].endswith(
+        "run (the best of the run, step 0, perceptual distance 2)"
+    )  # all there is
+    save_checkpoint(run.folder, 3, run.trainer.variables())
+    assert find_model(run.folder.path)[1].endswith("run (the last of the run, step 3)")
+    validation.keep_if_best(Measured(np.ones(6), 3.0), 3)  # worse
+    assert find_model(run.folder.path)[1].endswith("run (the best of the run, step 0, perceptual distance 2)")
 
 
 def test_the_same_perceiver_in_other_words_does_not_make_other_weights_the_best(settings, tmp_path, monkeypatch):
@@ -184,10 +204,10 @@ def test_the_same_perceiver_in_other_words_does_not_make_other_weights_the_best(
     assert run.run()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vgg.h5").touch()
-    for file, loss, kept in ((Path("vgg.h5"), 2.0, True), (tmp_path / "vgg.h5", 3.0, False), ("random", 3.0, True)):
+    for file, distance, kept in ((Path("vgg.h5"), 2.0, True), (tmp_path / "vgg.h5", 3.0, False), ("random", 3.0, True)):
         other = dataclasses.replace(settings, vgg_weights=str(file))
         validation = Validation(run.data.validation, run.trainer, run.folder, run.description, other)
-        assert validation.keep_if_best(loss, run.step) is kept
+        assert validation.keep_if_best(Measured(np.ones(6), distance), run.step) is kept
 
 
 def test_sigterm_while_the_last_epoch_is_validated_leaves_that_to_the_run_that_goes_on(settings, tmp_path, monkeypatch):
@@ -574,3 +594,14 @@ def test_an_unreadable_pair_counts_once_however_many_workers_met_it(settings, fo
     list(run.data.train.batches(0, 5))
     assert run.data.train.are_unreadable().tolist() == [False, False, False, True, False]
     run.data.train.check_unreadable(int(run.distribution.merged(run.data.train.are_unreadable()).sum()))
+
+
+def test_the_bar_says_that_the_first_step_compiles_and_moves_with_it(capsys):
+    progress = Progress(tells=True)
+    with progress.epoch(1, 2, pairs=3, done=0) as bar:
+        assert "0/3" in (first := capsys.readouterr().err) and "compiling" in first
+        bar.advance(1)
+        assert "1/3" in (second := capsys.readouterr().err) and "compiling" not in second
+    capsys.readouterr()
+    with progress.epoch(2, 2, pairs=3, done=0):
+        assert "compiling" not in capsys.readouterr().err

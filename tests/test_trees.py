@@ -92,6 +92,30 @@ def test_split_lists_beside_flat_folders_are_read(tmp_path):
     assert names(tmp_path, "train") == ["a", "c"]
 
 
+@pytest.mark.parametrize("ending", ["", "_mask"])
+def test_one_side_may_have_splits_where_the_other_is_flat(tmp_path, ending):
+    split = {"a": "train", "b": "train", "c": "val"}
+    for root, photo, label in (("x", "images", "labels/{}"), ("y", "images/{}", "labels")):
+        photos = [f"{photo.format(split[n])}/{n}.jpg" for n in split]
+        labels = [f"{label.format(split[n])}/{n}{ending}.png" for n in split]
+        draw_pairs(tmp_path / root, photos, labels)
+        assert splits(tmp_path / root, "folder") == ["train", "val"]
+        assert names(tmp_path / root, "train") == ["a", "b"] and names(tmp_path / root, "val") == ["c"]
+        alone = open_data_set(tmp_path / root, None, "val", 256, need_photos=False)
+        assert [pair.layout.stem for pair in alone.pairs] == [f"c{ending}"]
+    draw_label(tmp_path / "x/labels/val/d.png")  # where the labels have splits, each needs its photograph
+    with pytest.raises(UserError, match=r"d\.png has no photograph"):
+        names(tmp_path / "x", "val")
+
+
+def test_a_split_without_photographs_is_not_given_those_of_another(tmp_path):
+    draw_city(tmp_path)
+    draw_city(tmp_path, split="val")
+    shutil.rmtree(tmp_path / "leftImg8bit/val")
+    with pytest.raises(UserError, match="has no photograph"):
+        names(tmp_path, "val")
+
+
 def test_several_data_sets_in_a_folder_are_named(tmp_path):
     for name in "xy":
         draw_pairs(tmp_path / name, ["photos/train/a.jpg"], ["labels/train/a.png"])
@@ -208,13 +232,39 @@ def test_published_trees_are_recognized(tmp_path, kind):
     assert find_kind(tmp_path) == kind and splits(tmp_path, kind) == sorted(expected)
     (tmp_path / "classes.json").write_text(CLASSES)  # one's own choice of classes, where the kind is not Cityscapes'
     for split, there in expected.items():
-        found = names(tmp_path, split, labels="labelids" if kind == "kitti" else None)
+        found = names(tmp_path, split)
         assert found == there or len(found) == there
 
 
 def test_kitti_has_the_classes_of_cityscapes(tmp_path):
     draw_published(tmp_path, "kitti")
-    assert open_data_set(tmp_path, None, "train", 256, labels="labelids").classes == CITYSCAPES
+    assert open_data_set(tmp_path, None, "train", 256).classes == CITYSCAPES
+
+
+def test_bdd100k_as_it_was_published_first(tmp_path):
+    for split in ("train", "val"):
+        draw_photo(tmp_path / f"bdd100k/seg/images/{split}/{split}.jpg")
+        draw_label(tmp_path / f"bdd100k/seg/labels/{split}/{split}_train_id.png", 7)
+        draw_label(tmp_path / f"bdd100k/seg/color_labels/{split}/{split}_train_color.png")
+    draw_photo(tmp_path / "bdd100k/seg/images/test/test.jpg")
+    assert find_kind(tmp_path) == "bdd100k" and splits(tmp_path, "bdd100k") == ["train", "val"]
+    assert names(tmp_path, "train") == ["train"] and names(tmp_path, "val") == ["val"]
+    data = open_data_set(tmp_path, None, "train", 256)
+    assert data.convention.evidence.endswith("Cityscapes trainIds, as BDD100K's are")
+
+
+@pytest.mark.parametrize(
+    ("photos", "labels"), [("images", "annotations"), ("images", "stuffthingmaps"), ("", "stuffthingmaps")]
+)
+def test_coco_stuff_as_its_archives_unpack(tmp_path, photos, labels):
+    for split in ("train", "val"):
+        draw_photo(tmp_path / photos / f"{split}2017/000000000009.jpg")
+        draw_label(tmp_path / labels / f"{split}2017/000000000009.png", 181)
+        draw_label(tmp_path / labels / f"{split}2017/000000000009_labelTrainIds.png", 170)
+    assert find_kind(tmp_path) == "coco-stuff" and splits(tmp_path, "coco-stuff") == ["train", "val"]
+    assert names(tmp_path, "train") == names(tmp_path, "val") == ["000000000009"]
+    data = open_data_set(tmp_path, None, "train", 256)
+    assert data.load_layout(0, (8, 16), "resize").max() == 181 and data.classes.names[181] == "wood"
 
 
 def test_camvid_as_published(tmp_path):
@@ -229,6 +279,6 @@ def test_gta_is_numbered_and_has_no_classes_of_its_own(tmp_path):
     draw_pairs(
         tmp_path, ["images/00001.png", "images/00002.png"], ["labels/00001.png", "labels/00002.png"], classes=False
     )
-    assert find_kind(tmp_path) == "gta5" and names(tmp_path, "train", labels="labelids") == ["00001", "00002"]
+    assert find_kind(tmp_path) == "gta5" and names(tmp_path, "train") == ["00001", "00002"]
     (tmp_path / "classes.json").write_text(CLASSES)
     assert find_kind(tmp_path) == "folder"

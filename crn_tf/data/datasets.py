@@ -1,21 +1,23 @@
-"""Data sets: opening one split of a data set, and reading a pair at a given size."""
+"""Opening the splits of a data set, whatever its kind."""
 
-from collections.abc import Iterable, Sequence
+import dataclasses
 from pathlib import Path
-from typing import ClassVar, Protocol, get_args
+from typing import get_args
 
-from crn_tf.data import scenes
-from crn_tf.data.class_tables import ClassTable, find_class_file, read_class_table
+from crn_tf.data.class_tables import CITYSCAPES, find_class_file
 from crn_tf.data.conventions import Convention, LabelForm, decide
+from crn_tf.data.data_set import DataSet, EvenSample
+from crn_tf.data.declared_classes import DeclaredClasses, as_published, read_declared
 from crn_tf.data.file_pairs import FileDataSet
-from crn_tf.data.images import Fit, Size
-from crn_tf.data.label_names import Side, without_other_kinds
+from crn_tf.data.label_names import Side
+from crn_tf.data.loose_layouts import layout_files, loose_layouts
 from crn_tf.data.pairing import Pair, Pairing, pair, spread
-from crn_tf.data.picture_files import files_inside, foreign, named_well, pictures, pictures_inside
+from crn_tf.data.picture_files import files_inside, foreign, named_well, pictures_inside
 from crn_tf.data.published_tables import PUBLISHED
-from crn_tf.data.trees import EXPECTED_FORMS, Kind, Tree, find_tree
+from crn_tf.data.toy import ToyDataSet
+from crn_tf.data.tree_shapes import EXPECTED_FORMS, Kind
+from crn_tf.data.trees import Tree, find_tree
 from crn_tf.errors import UsageError, UserError
-from crn_tf.tensors import Layout, Pixels
 
 KINDS = "{" + ",".join(get_args(Kind)) + "}"  # as help shows the choice
 __all__ = [
@@ -31,105 +33,9 @@ __all__ = [
     "layout_files",
     "loose_layouts",
     "open_data_set",
+    "open_training_data",
     "splits",
 ]
-
-
-class DataSet(Protocol):
-    """Pairs of a photograph and a layout, read one at a time."""
-
-    classes: ClassTable
-
-    def __len__(self) -> int: ...
-
-    def name(self, index: int) -> str:
-        """A file name's stem, unique in the data set."""
-
-    def load(self, index: int, size: Size, fit: Fit) -> tuple[Pixels, Layout]:
-        """Read a pair at a size: photograph uint8 [H, W, 3], layout uint8 [H, W].
-
-        Raises:
-            UserError: One of the pair's files is missing, damaged, or not what it should be.
-        """
-
-    def load_layout(self, index: int, size: Size, fit: Fit) -> Layout:
-        """Read a layout at a size: uint8 [H, W].
-
-        Raises:
-            UserError: The file is missing, damaged, or has ids that are no class.
-        """
-
-    def layout_size(self, index: int) -> Size | None:
-        """Height and width of a layout as it is kept; None if it comes in any size.
-
-        Raises:
-            UserError: The file is missing or damaged.
-        """
-
-    def warning(self) -> str | None:
-        """One line about odd things found in what was read so far, or None."""
-
-
-class ToyDataSet:
-    """The built-in street scenes, drawn when they are asked for."""
-
-    SIZES: ClassVar = {"train": 160, "val": 24}
-    classes = ClassTable(scenes.NAMES, scenes.PALETTE, tuple(range(len(scenes.NAMES))), (scenes.VOID,))
-
-    def __init__(self, split: str) -> None:
-        """Begin the split "train" or "val"."""
-        self.split = split
-        self._first_seed = 0 if split == "train" else 1_000_000
-
-    def __len__(self) -> int:
-        return self.SIZES[self.split]
-
-    def name(self, index: int) -> str:
-        return f"toy_{self.split}_{index:04d}"
-
-    def load(self, index: int, size: Size, fit: Fit) -> tuple[Pixels, Layout]:
-        return scenes.draw_scene(self._first_seed + index, *size)
-
-    def load_layout(self, index: int, size: Size, fit: Fit) -> Layout:
-        return self.load(index, size, fit)[1]
-
-    def layout_size(self, index: int) -> None:
-        return None
-
-    def warning(self) -> str | None:
-        return None
-
-    def fingerprint(self) -> str:
-        """Names a cache of decoded pairs."""
-        return f"toy_{self.split}"
-
-
-class EvenSample:
-    """Some pairs of a data set, evenly spaced: neighbouring video frames look alike."""
-
-    def __init__(self, data: DataSet, count: int) -> None:
-        """Choose `count` pairs of a data set; all of them if it has fewer."""
-        self._data, self.classes = data, data.classes
-        count = min(count, len(data))
-        self._indices = [i * len(data) // count for i in range(count)]
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def name(self, index: int) -> str:
-        return self._data.name(self._indices[index])
-
-    def load(self, index: int, size: Size, fit: Fit) -> tuple[Pixels, Layout]:
-        return self._data.load(self._indices[index], size, fit)
-
-    def load_layout(self, index: int, size: Size, fit: Fit) -> Layout:
-        return self._data.load_layout(self._indices[index], size, fit)
-
-    def layout_size(self, index: int) -> Size | None:
-        return self._data.layout_size(self._indices[index])
-
-    def warning(self) -> str | None:
-        return self._data.warning()
 
 
 def open_data_set(
@@ -160,12 +66,101 @@ def open_data_set(
             be read in two ways.
     """
     if kind == "toy":
-        if root is not None:
-            raise UsageError(f"the toy data set is built in; leave out the folder {root}")
-        if split not in ToyDataSet.SIZES:
-            raise UserError(f"the toy data set has the splits train and val, not {split!r}")
-        return ToyDataSet(split)
+        return _toy(root, split)
     root = _folder(root, kind)
+    tree = find_tree_or_say(root, kind, height)
+    splits_off = validation_share > 0 and "val" not in tree.parts
+    found = "train" if split == "val" and splits_off else split
+    data = _open(tree, root, found, need_photos, max_incomplete, labels)
+    if splits_off and found == "train":
+        return _split_off(data, validation_share, root)[split == "val"]
+    return data
+
+
+def open_training_data(
+    root: Path | None,
+    kind: Kind | None,
+    height: int,
+    max_incomplete: float = 0.0,
+    validation_share: float = 0.0,
+    labels: LabelForm | None = None,
+) -> tuple[FileDataSet | ToyDataSet, FileDataSet | ToyDataSet | None]:
+    """Open what a data set has to train on, and to validate on: None if it has nothing for that.
+
+    The validation layouts are read as the training layouts are.
+
+    Args:
+        root: Its folder; None for the toy data set.
+        kind: How its files lie; None finds it from the folder's shape.
+        height: Height it will be read at; chooses between the release's folders.
+        max_incomplete: The share of photographs and layouts of each that may have no partner, and are left out.
+        validation_share: The share of the training pairs that are validated on, where there is no split for it.
+        labels: What the label files hold; None finds out.
+
+    Raises:
+        UsageError, UserError: As `open_data_set`.
+    """
+    if kind == "toy":
+        return _toy(root, "train"), _toy(root, "val")
+    root = _folder(root, kind)
+    tree = find_tree_or_say(root, kind, height)
+    train = _open(tree, root, "train", True, max_incomplete, labels)
+    if "val" in tree.parts:
+        return train, _open(tree, root, "val", True, max_incomplete, train.convention)
+    return _split_off(train, validation_share, root) if validation_share > 0 else (train, None)
+
+
+def _toy(root: Path | None, split: str) -> ToyDataSet:
+    """A split of the toy data set.
+
+    Raises:
+        UsageError: A folder was given.
+        UserError: There is no such split.
+    """
+    if root is not None:
+        raise UsageError(f"the toy data set is built in; leave out the folder {root}")
+    if split not in ToyDataSet.SIZES:
+        raise UserError(f"the toy data set has the splits train and val, not {split!r}")
+    return ToyDataSet(split)
+
+
+def _open(
+    tree: Tree,
+    root: Path,
+    split: str,
+    need_photos: bool,
+    max_incomplete: float,
+    labels: LabelForm | Convention | None,
+) -> FileDataSet:
+    """Open a split as it lies.
+
+    Raises:
+        UserError: There is no such split, more pairs are incomplete, or the label files can be read in two ways.
+    """
+    if split not in tree.parts:
+        raise UserError(f"{root} has no split {split!r}; it has {', '.join(sorted(tree.parts))}")
+    pairing = pair_files(tree, split, need_photos, max_incomplete)
+    if not pairing.pairs:
+        raise _no_layouts(tree, split, root)
+    if isinstance(labels, Convention):
+        convention = dataclasses.replace(labels, unknown_share=None)  # it was another split that was looked at
+    else:
+        convention = decide([one.layout for one in pairing.pairs], declared_classes(tree, root), labels)
+    notes = (*pairing.notes, *([f"the data set lies in {tree.root}"] if tree.root != root else []))
+    return FileDataSet(pairing.pairs, convention, pairing.left_out, notes)
+
+
+def find_tree_or_say(root: Path, kind: Kind | None, height: int) -> Tree:
+    """Find a data set's folders, in a folder or inside of it.
+
+    Args:
+        root: The folder.
+        kind: How its files lie; None finds it from the folder's shape.
+        height: Chooses between the release's folders.
+
+    Raises:
+        UserError: The folder is missing, is no data set, or there are several in it.
+    """
     named_well([root])
     if not root.is_dir():
         raise UserError(f"no folder {root}")
@@ -173,24 +168,11 @@ def open_data_set(
     if tree is None or not tree.parts:
         kind = kind or find_kind(root)
         raise UserError(f"{root} is no data set of the kind {kind}; expected one of\n{EXPECTED_FORMS}")
-    splits_off = validation_share > 0 and "val" not in tree.parts
-    found = "train" if split == "val" and splits_off else split
-    if found not in tree.parts:
-        raise UserError(f"{root} has no split {split!r}; it has {', '.join(sorted(tree.parts))}")
-    pairing = _pair(tree, found, need_photos, max_incomplete)
-    if not pairing.pairs:
-        raise _no_layouts(tree, found, root)
-    if isinstance(labels, Convention):
-        convention = labels
-    else:
-        convention = decide([one.layout for one in pairing.pairs], _classes(tree, root), labels)
-    notes = (*pairing.notes, *([f"the data set lies in {tree.root}"] if tree.root != root else []))
-    data = FileDataSet(pairing.pairs, convention, pairing.left_out, notes)
-    return _without_the_others(data, split, validation_share, root) if splits_off and found == "train" else data
+    return tree
 
 
-def _without_the_others(data: FileDataSet, split: str, share: float, root: Path) -> FileDataSet:
-    """The training pairs without those that are split off for validation, or those.
+def _split_off(data: FileDataSet, share: float, root: Path) -> tuple[FileDataSet, FileDataSet]:
+    """The training pairs without those that are split off for validation, and those.
 
     Raises:
         UserError: There is only one pair.
@@ -198,13 +180,13 @@ def _without_the_others(data: FileDataSet, split: str, share: float, root: Path)
     if len(data) < 2:
         raise UserError(f"{root} has one training pair; expected at least two, to split off one for validation")
     validation = spread(len(data), share)
-    pairs = [each for index, each in enumerate(data.pairs) if (index in validation) == (split == "val")]
-    if split == "val":  # what there is to say is said of the training pairs
-        return FileDataSet(pairs, data.convention)
-    return FileDataSet(pairs, data.convention, data.left_out, data.notes)
+    train, others = (
+        [each for index, each in enumerate(data.pairs) if (index in validation) == wanted] for wanted in (False, True)
+    )  # what there is to say is said of the training pairs
+    return FileDataSet(train, data.convention, data.left_out, data.notes), FileDataSet(others, data.convention)
 
 
-def _pair(tree: Tree, split: str, need_photos: bool, max_incomplete: float) -> Pairing:
+def pair_files(tree: Tree, split: str, need_photos: bool, max_incomplete: float) -> Pairing:
     """Match layouts and photographs of one split.
 
     Raises:
@@ -217,7 +199,7 @@ def _pair(tree: Tree, split: str, need_photos: bool, max_incomplete: float) -> P
     photos = Side(part.photos, pictures_inside(part.photos), shape.photo_endings)
     if not layouts.files:
         return Pairing([])
-    return pair(layouts, photos, need_photos, max_incomplete, part.chosen)
+    return pair(layouts, photos, need_photos, max_incomplete, part.chosen, part.shared)
 
 
 def _no_layouts(tree: Tree, split: str, root: Path) -> UserError:
@@ -230,22 +212,20 @@ def _no_layouts(tree: Tree, split: str, root: Path) -> UserError:
     return UserError(". ".join(filter(None, lines)))
 
 
-def _classes(tree: Tree, root: Path) -> ClassTable:
-    """The classes of a data set: its own `classes.json`, or what its publisher says.
+def declared_classes(tree: Tree, root: Path) -> DeclaredClasses:
+    """The classes of a data set, and what is known of its label files: its own `classes.json`, or its publisher's.
 
     Raises:
         UserError: The file is missing or wrong.
     """
-    name = tree.shape.classes
+    published = PUBLISHED.get(tree.shape.classes)
     own = find_class_file(tree.root) or find_class_file(root)
-    if not name or (own and own.suffix == ".json" and name != "cityscapes"):
-        return read_class_table(own or tree.root / "classes.json")
-    if name not in PUBLISHED:
-        raise UserError(
-            f"the classes of {tree.shape.kind} are not known here: no {tree.root / 'classes.json'} with their names, "
-            "ids and palette"
-        )
-    return PUBLISHED[name].table
+    if published is None:
+        return read_declared(own or tree.root / "classes.json")
+    # Nobody writes one for Cityscapes and its relatives but for other tools, to which it means something else.
+    if own and own.suffix == ".json" and published.table is not CITYSCAPES:
+        return read_declared(own)
+    return as_published(published)
 
 
 def find_kind(root: Path) -> Kind:
@@ -292,55 +272,3 @@ def _folder(root: Path | None, kind: Kind | None) -> Path:
     if root is None:
         raise UsageError(f"the {kind or 'training'} data needs its folder: --data FOLDER")
     return root
-
-
-def layout_files(paths: Iterable[Path]) -> list[Path]:
-    """Layout files named one by one or by their folders, in order.
-
-    Of Cityscapes' files in a folder, `_instanceIds` and `_color` are none where there are `_labelIds`.
-
-    Raises:
-        UserError: A path is missing, a folder has no pictures in it, a name cannot be shown in one line, or a file has
-            a format that is not read.
-    """
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found = without_other_kinds(pictures(path))
-            if not found:
-                unread = foreign(sorted(path.glob("*")))
-                raise UserError(
-                    f"no pictures in the folder {path}; expected PNG layouts{f'. {unread}' if unread else ''}"
-                )
-            files += found
-        elif path.is_file():
-            if unread := foreign([path]):
-                raise UserError(unread)
-            files += named_well([path])
-        else:
-            raise UserError(f"no layout {path}")
-    return files
-
-
-def loose_layouts(files: Sequence[Path], convention: Convention | ClassTable) -> FileDataSet:
-    """A data set of layout files without photographs, named after the files.
-
-    Files of the same name get the suffix behind it (`a_bmp`) if they lie in the same folder, else their folder's name
-    before it.
-
-    Raises:
-        UserError: Two files are named alike even so.
-    """
-    stems = [path.stem for path in files]
-    names = [path.stem if stems.count(path.stem) == 1 else _told_apart(path, files) for path in files]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"several layouts would be written as {twice}; give them in separate runs")
-    return FileDataSet([Pair(n, f, None) for n, f in zip(names, files, strict=True)], convention)
-
-
-def _told_apart(path: Path, files: Sequence[Path]) -> str:
-    alike = [other for other in files if other.stem == path.stem]
-    beside = [other for other in alike if other.parent == path.parent]
-    name = f"{path.stem}_{path.suffix[1:].lower()}" if len(beside) > 1 else path.stem
-    return name if len(beside) == len(alike) or not path.parent.name else f"{path.parent.name}_{name}"

@@ -51,6 +51,7 @@ class FileDataSet:
         self._reader = LayoutReader(convention)
         self._refused: dict[int, str] = {}  # why `check_sizes` left out a pair
         self._size_note: str | None = None
+        self._photo_sizes: list[tuple[str, Size]] = []
 
     @property
     def left_out(self) -> list[str]:
@@ -61,6 +62,11 @@ class FileDataSet:
     def notes(self) -> list[str]:
         """Lines about how files were taken, where that is not plain."""
         return [*self._notes, *([self._size_note] if self._size_note else [])]
+
+    @property
+    def photo_sizes(self) -> list[tuple[str, Size]]:
+        """The photographs, with heights and widths, as `check_sizes` found them."""
+        return self._photo_sizes
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -76,6 +82,10 @@ class FileDataSet:
             raise UserError(f"the layout {pair.layout} has no photograph; expected a photograph of the same name")
         return read_photo(pair.photo, size, fit), self.load_layout(index, size, fit)
 
+    def load_photo(self, index: int, size: Size, fit: Fit) -> Pixels | None:
+        photo = self.pairs[index].photo
+        return None if photo is None else read_photo(photo, size, fit)
+
     def load_layout(self, index: int, size: Size, fit: Fit) -> Layout:
         return self._reader.read(self.pairs[index].layout, size, fit)
 
@@ -88,12 +98,17 @@ class FileDataSet:
     def look_for_unknown(self, most: float) -> None:
         """Read some layouts, evenly spaced, before anybody waits for the rest (see `check_unknown`).
 
+        Where they were looked at to decide on the convention, and too little was unknown, none is read again.
+
         Args:
             most: The share of pixels that may be in no class table.
 
         Raises:
             UserError: The share is larger.
         """
+        seen = self.convention.unknown_share
+        if seen is not None and seen <= most:
+            return
         for index in range(0, len(self), -(-len(self) // _LOOKED_AT)):
             with suppress(UserError):  # whoever reads them all says so
                 self._reader.read(self.pairs[index].layout)
@@ -130,6 +145,7 @@ class FileDataSet:
             UserError: The shapes of more pairs differ, or more pairs cannot be read.
         """
         others, unread, refused = list[Pair](), dict[int, str](), dict[int, str]()
+        sizes: list[tuple[str, Size]] = []
         bar = tqdm(self.pairs, desc="checking sizes", unit="pair", leave=False, delay=2, disable=None)
         for index, pair in enumerate(bar):
             if pair.photo is None:
@@ -139,12 +155,13 @@ class FileDataSet:
             except UserError as error:
                 unread[index] = str(error)
                 continue
+            sizes.append((str(pair.photo), photo))
             if not same_shape(photo, layout):
-                refused[index] = _other_shape(pair.photo, photo, pair.layout, layout)
+                refused[index] = other_shape(pair.photo, photo, pair.layout, layout)
             elif photo != layout:
                 others.append(pair)
         self._check_left_out(refused if skip_unreadable else refused | unread, max_incomplete)
-        self._refused = refused
+        self._refused, self._photo_sizes = refused, sizes
         if others:
             self._size_note = (
                 f"{len(others)} of {len(self.pairs)} layouts have another size than their photographs and the same "
@@ -191,8 +208,8 @@ def same_shape(photo: Size, layout: Size) -> bool:
     return difference <= max(height, width, rows, columns) and difference <= _STRETCHED * columns * height
 
 
-def _other_shape(photo: Path, photo_size: Size, layout: Path, layout_size: Size) -> str:
-    """A line for a pair whose shapes differ."""
+def other_shape(photo: Path, photo_size: Size, layout: Path, layout_size: Size) -> str:
+    """A line for a pair whose shapes, height and width each, differ."""
     (height, width), (rows, columns) = photo_size, layout_size
     return (
         f"{photo} is {height}x{width} but its layout {layout} is {rows}x{columns} (height x width); expected the same "

@@ -1,6 +1,7 @@
 """What one label file tells by itself: its numbers and colours, and whether it would rather be read as ids."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -55,13 +56,13 @@ def look_at(path: Path, classes: ClassTable, near: NDArray[np.uint8]) -> Look:
     if label.ids is not None and label.palette is None:
         if label.lossy:
             raise UserError(f"{path} is a {label.lossy}, which blurs class ids and colours; expected a PNG layout")
-        return Look(path, "grey", _counted(label.ids, label), None, none, True)
+        return Look(path, "grey", number_counts(label.ids, label), None, none, True)
     if label.ids is not None and label.palette is not None:
         counts = np.bincount(label.ids.reshape(-1), minlength=256)
         rgb = np.repeat(label.palette, counts, axis=0)
         by_color, unknown = _by_color(rgb, classes, near)
         holds = palette_holds_ids(label, counts, classes)
-        return Look(path, "palette indices", _counted(label.ids, label), by_color, unknown, holds)
+        return Look(path, "palette indices", number_counts(label.ids, label), by_color, unknown, holds)
     assert label.colors is not None
     painted = label.colors.reshape(-1, 3) if label.clear is None else label.colors[~label.clear]
     by_color, unknown = _by_color(painted, classes, near)
@@ -75,14 +76,14 @@ def look_at(path: Path, classes: ClassTable, near: NDArray[np.uint8]) -> Look:
     stored: Numbers = "grey in RGB"
     if channel != "grey":
         stored = _ONLY[channel]
-    return Look(path, stored, _counted(numbers, label), by_color, unknown, rather_ids)
+    return Look(path, stored, number_counts(numbers, label), by_color, unknown, rather_ids)
 
 
 _ONLY: dict[str, Numbers] = {"red": "red channel", "green": "green channel", "blue": "blue channel"}
 
 
-def _counted(ids: NDArray[Any], label: LabelPixels) -> Counter[int]:
-    """How many painted pixels have each number."""
+def number_counts(ids: NDArray[Any], label: LabelPixels) -> Counter[int]:
+    """How many painted pixels of a label file have each number."""
     painted = ids if label.clear is None else ids[~label.clear]
     values, counts = (
         np.unique(painted, return_counts=True)
@@ -106,13 +107,20 @@ def _by_color(
     outside = by_color == NO_CLASS
     by_color[outside] = near[numbers[outside]]
     values, counts = _nonzero(np.bincount(by_color, minlength=1))
-    colors, of_each = np.unique(numbers[by_color == NO_CLASS], return_counts=True)
-    most = np.argsort(-of_each)[:20]
-    unknown = {
-        (int(c) >> 16, int(c) >> 8 & 255, int(c) & 255): int(n)
-        for c, n in zip(colors[most], of_each[most], strict=True)
-    }
-    return Counter(dict(zip(values.tolist(), counts.tolist(), strict=True))), Counter(unknown)
+    unknown = most_frequent_colors(rgb[by_color == NO_CLASS])
+    return Counter(dict(zip(values.tolist(), counts.tolist(), strict=True))), unknown
+
+
+def most_frequent_colors(rgb: NDArray[np.uint8], most: int = 20) -> Counter[Color]:
+    """The most frequent of some colours, uint8 [..., 3], and how many pixels have each."""
+    colors, counts = np.unique(packed(rgb), return_counts=True)
+    first = np.argsort(-counts, kind="stable")[:most]
+    return Counter(
+        {
+            (int(color) >> 16, int(color) >> 8 & 255, int(color) & 255): int(count)
+            for color, count in zip(colors[first], counts[first], strict=True)
+        }
+    )
 
 
 def _code(rgb: NDArray[np.uint8], by_color: Counter[int]) -> str | None:
@@ -183,3 +191,33 @@ def holds_ids(numbers: NDArray[Any], channel: str, clear: Mask | None, classes: 
         return False
     by_id = classes.class_of_id[:256][counts > 0]
     return bool((by_id >= 0).all() and (by_id < classes.void).any())
+
+
+# --- looks in words
+
+
+def files_looked_at(looks: Sequence[Look]) -> str:
+    """How many files something was seen in."""
+    return f"{len(looks)} of {len(looks)} files looked at" if len(looks) > 1 else "the file looked at"
+
+
+def and_others(looks: Sequence[Look]) -> str:
+    """What stands behind the first file's name."""
+    return f" (and {len(looks) - 1} more)" if len(looks) > 1 else ""
+
+
+def in_words(ids: Iterable[int]) -> str:
+    """Numbers in a few words: 0..18 and 255."""
+    runs: list[list[int]] = []
+    for number in sorted(ids):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    words = [
+        str(low) if low == high else f"{low}..{high}" if high > low + 1 else f"{low}, {high}" for low, high in runs
+    ]
+    if len(words) > 8:
+        words = [*words[:6], "...", words[-1]]
+        return ", ".join(words)
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else "none"

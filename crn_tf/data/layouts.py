@@ -5,7 +5,9 @@ one-hot only on the device.
 """
 
 import threading
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,14 @@ from crn_tf.data.class_tables import ClassTable, Color, packed
 from crn_tf.data.conventions import Convention
 from crn_tf.data.images import Fit, Size, resize
 from crn_tf.data.label_files import LabelPixels, read_label
-from crn_tf.data.label_looks import holds_ids, palette_holds_ids
+from crn_tf.data.label_looks import holds_ids, most_frequent_colors, palette_holds_ids
 from crn_tf.data.near_colors import NO_CLASS, levels_off, mend_edges, near_table, nearest
 from crn_tf.errors import UserError
 from crn_tf.tensors import Layout, Pixels
 
 
 @dataclass(frozen=True)
-class _Count:
+class PixelCount:
     """Pixels of one label file, by how their class was found."""
 
     pixels: int
@@ -34,6 +36,16 @@ class _Count:
     mended: int = 0  # blended at an edge
     unknown: int = 0  # in no table: neither a class nor declared void
     colors: bool = False
+    unknown_values: Counter[Color | int] = field(default_factory=Counter)  # the most frequent ones of these
+
+
+def unknown_share(counts: Sequence[PixelCount]) -> float:
+    """Of the pixels that have a class or should have one, the share that is in no class table: 0..1.
+
+    Clear pixels and those that are declared void are neither.
+    """
+    unknown = sum(count.unknown for count in counts)
+    return unknown / max(sum(c.known + c.near + c.mended for c in counts) + unknown, 1)
 
 
 class LayoutReader:
@@ -49,8 +61,7 @@ class LayoutReader:
         found = convention if isinstance(convention, Convention) else Convention(None, convention, "")
         self.classes, self._form = found.classes, found.form
         self._lock = threading.Lock()  # the input pipeline reads in several threads
-        self._counts: dict[Path, _Count] = {}
-        self._example: tuple[Path, Color | int] | None = None
+        self._counts: dict[Path, PixelCount] = {}
         self._off = 0  # levels that a colour was off at most
 
     def read(self, path: Path, size: Size | None = None, fit: Fit = "resize") -> Layout:
@@ -67,12 +78,24 @@ class LayoutReader:
         Raises:
             UserError: The file is missing, damaged or lossy, has ids that are no class, or is not of the convention.
         """
-        layout = self._decode(read_label(path), path)
+        layout, _ = self.decode(read_label(path), path)
         if size is None:
             return layout
         return np.asarray(resize(Image.fromarray(layout), size, fit, Image.Resampling.NEAREST))
 
-    def _decode(self, label: LabelPixels, path: Path) -> Layout:
+    def decode(self, label: LabelPixels, path: Path) -> tuple[Layout, PixelCount]:
+        """Find the classes of a label file's pixels.
+
+        Args:
+            label: The pixels.
+            path: Where they are from.
+
+        Returns:
+            uint8 [H, W] of class ids, and how they were found.
+
+        Raises:
+            UserError: The format blurs ids, some ids are no class, or the file is not of the convention.
+        """
         if label.lossy and self._form != "colours":
             raise UserError(f"{path} is a {label.lossy}, which blurs class ids and colours; expected a PNG layout")
         if self._form == "colours" or (self._form is None and self._shows_colors(label)):
@@ -96,7 +119,7 @@ class LayoutReader:
         numbers = label.as_numbers()
         return numbers is None or not holds_ids(*numbers, label.clear, self.classes)
 
-    def _from_ids(self, ids: NDArray[Any], label: LabelPixels, path: Path) -> Layout:
+    def _from_ids(self, ids: NDArray[Any], label: LabelPixels, path: Path) -> tuple[Layout, PixelCount]:
         """The layout that a file's ids [H, W] stand for.
 
         Raises:
@@ -119,24 +142,21 @@ class LayoutReader:
             found = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
             raise UserError(f"{path} has class ids {found}; expected {expected}")
         found = layout.astype(np.uint8)
-        self._count_ids(ids, found, label, path)
-        return found
+        return found, self._remember(path, self._count_ids(ids, found, label))
 
-    def _count_ids(self, ids: NDArray[Any], layout: Layout, label: LabelPixels, path: Path) -> None:
-        """Remember how many ids are in no table: where every other id is void, those above all of the table's."""
+    def _count_ids(self, ids: NDArray[Any], layout: Layout, label: LabelPixels) -> PixelCount:
+        """How many ids are in no table: where every other id is void, those above all of the table's."""
         known = _number(layout != self.classes.void)
-        unknown = 0
-        if self.classes.void_ids is None and known < layout.size:
-            above = (ids > max(self.classes.ids)) & (ids != 255) & (ids != 65535)
-            if label.clear is not None:
-                above &= ~label.clear
-            unknown = _number(above)
-        with self._lock:
-            self._counts[path] = _Count(layout.size, known, unknown=unknown)
-            if unknown and self._example is None:
-                self._example = path, int(ids[above][0])
+        if self.classes.void_ids is not None or known == layout.size:
+            return PixelCount(layout.size, known)
+        above = (ids > max(self.classes.ids)) & (ids != 255) & (ids != 65535)
+        if label.clear is not None:
+            above &= ~label.clear
+        numbers, counts = np.unique(ids[above], return_counts=True)
+        values: Counter[Color | int] = Counter(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
+        return PixelCount(layout.size, known, unknown=values.total(), unknown_values=values)
 
-    def _from_colors(self, label: LabelPixels, path: Path) -> Layout:
+    def _from_colors(self, label: LabelPixels, path: Path) -> tuple[Layout, PixelCount]:
         """The layout that colours stand for: exactly, nearly, or at an edge; the others are void, and counted."""
         void = np.uint8(self.classes.void)
         if label.ids is not None:  # indices into a palette, or grey that is meant as a colour
@@ -153,10 +173,11 @@ class LayoutReader:
             layout = np.where(label.clear, void, layout)
         outside = layout == NO_CLASS
         if not outside.any():
-            return self._count(path, layout, _Count(layout.size, _number(layout != void), colors=True))
+            count = PixelCount(layout.size, _number(layout != void), colors=True)
+            return layout, self._remember(path, count)
         return self._repair(path, indices if palette is None else palette[indices], layout, outside)
 
-    def _repair(self, path: Path, rgb: Pixels, layout: Layout, outside: NDArray[np.bool_]) -> Layout:
+    def _repair(self, path: Path, rgb: Pixels, layout: Layout, outside: NDArray[np.bool_]) -> tuple[Layout, PixelCount]:
         """Take near colours for the table's, mend edges, and make void what is left of the colours outside of it."""
         known = _number((layout != self.classes.void) & ~outside)
         layout[outside] = self._near[packed(rgb[outside])]
@@ -166,23 +187,18 @@ class LayoutReader:
         layout = mend_edges(rgb, layout) if left else layout
         unknown = layout == NO_CLASS
         count = _number(unknown)
-        example: Color | None = None
+        values: Counter[Color | int] = Counter()
         if count:
-            row, column = np.argwhere(unknown)[0]
-            red, green, blue = rgb[row, column].tolist()
-            example = red, green, blue
+            values.update(most_frequent_colors(rgb[unknown]))
             layout[unknown] = self.classes.void
-        return self._count(
-            path, layout, _Count(layout.size, known, _number(near), left - count, count, True), example, off
-        )
+        found = PixelCount(layout.size, known, _number(near), left - count, count, True, values)
+        return layout, self._remember(path, found, off)
 
-    def _count(self, path: Path, layout: Layout, count: _Count, example: Color | None = None, off: int = 0) -> Layout:
+    def _remember(self, path: Path, count: PixelCount, off: int = 0) -> PixelCount:
         with self._lock:
             self._counts[path] = count
             self._off = max(self._off, off)
-            if example is not None and self._example is None:
-                self._example = path, example
-        return layout
+        return count
 
     @cached_property
     def _near(self) -> NDArray[np.uint8]:
@@ -194,26 +210,26 @@ class LayoutReader:
         Clear pixels and those that are declared void are neither.
         """
         with self._lock:
-            counts = list(self._counts.values())
-        unknown = sum(count.unknown for count in counts)
-        return unknown / max(sum(c.known + c.near + c.mended for c in counts) + unknown, 1)
+            return unknown_share(list(self._counts.values()))
 
     def warning(self) -> str | None:
         """One line about the pixels that are not as the class table says, in all that was read so far, or None."""
         with self._lock:
-            counts, example = list(self._counts.values()), self._example
+            counts = list(self._counts.values())
+            strange = [(path, count) for path, count in sorted(self._counts.items()) if count.unknown]
         painted = [count for count in counts if count.colors]
         near, mended = sum(c.near for c in painted), sum(c.mended for c in painted)
         parts = []
-        if example is not None:
-            parts.append(self._unknown_text(counts, *example))
+        if strange:
+            path, first = strange[0]
+            parts.append(self._unknown_text(counts, path, first.unknown_values.most_common(1)[0][0]))
         if near:
             parts.append(f"{near:,} pixels are up to {self._off} levels off a colour of the palette, and count as it")
         if mended:
             parts.append(f"{mended:,} pixels at edges are blends of two colours, and count as the nearer one")
         return "; ".join(parts) or None
 
-    def _unknown_text(self, counts: list[_Count], path: Path, value: Color | int) -> str:
+    def _unknown_text(self, counts: list[PixelCount], path: Path, value: Color | int) -> str:
         counts = [count for count in counts if count.colors == isinstance(value, tuple)]
         unknown, pixels = sum(c.unknown for c in counts), sum(c.pixels for c in counts)
         found = (

@@ -5,12 +5,14 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from crn_tf.data.label_names import Matched, Side, match_names
 from crn_tf.data.picture_files import foreign
 from crn_tf.errors import UserError
 
 _NAMES_COMPARED = 2000  # for the nearest name
+_FEW = 200  # of many files without a partner, each is not compared with each
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,12 @@ class Chosen:
 
 
 def pair(
-    layouts: Side, photos: Side, need_photos: bool, max_incomplete: float = 0.0, chosen: Chosen | None = None
+    layouts: Side,
+    photos: Side,
+    need_photos: bool,
+    max_incomplete: float = 0.0,
+    chosen: Chosen | None = None,
+    shared: Literal["layouts", "photos"] | None = None,
 ) -> Pairing:
     """Match layouts and photographs by their names.
 
@@ -61,6 +68,7 @@ def pair(
         need_photos: Whether a layout without a photograph, or a photograph without a layout, is incomplete.
         max_incomplete: The share of the pairs that may be incomplete, and are left out.
         chosen: Which of them belong to the split; None takes all.
+        shared: The side that has other splits' files too: what has no partner there is not incomplete.
 
     Raises:
         UserError: More pairs are incomplete, two files have the same name, or each photograph has several labels.
@@ -75,13 +83,14 @@ def pair(
     left_out: tuple[str, ...] = ()
     if need_photos:
         paired = layout_of.keys() & photo_of.keys()
-        no_photo = [path for key, path in layout_of.items() if key not in paired]
-        no_layout = sorted(path for key, path in photo_of.items() if key not in paired)
+        no_photo = [path for key, path in layout_of.items() if key not in paired and shared != "layouts"]
+        no_layout = sorted(path for key, path in photo_of.items() if key not in paired and shared != "photos")
         there = {name for key in (*layout_of, *photo_of) for name in (key, key.rpartition("/")[2])}
         missing = sorted(chosen.listed - there) if chosen else []
         alone = _Alone(no_photo, no_layout, missing)
         left_out = _check_complete(layouts, photos, alone, len(paired), max_incomplete)
-        layout_of = {key: path for key, path in layout_of.items() if key in paired}
+    if need_photos or shared == "layouts":
+        layout_of = {key: path for key, path in layout_of.items() if key in photo_of}
     layout_of = dict(sorted(layout_of.items(), key=lambda item: item[1]))
     names = [key.rpartition("/")[2] for key in layout_of]
     if len(set(names)) < len(names):  # two cities have a file of the same name
@@ -109,8 +118,8 @@ def _check_complete(layouts: Side, photos: Side, alone: _Alone, paired: int, max
     if not count:
         return ()
     if count <= max_incomplete * (paired + count):
-        lines = [f"the layout {path} has no photograph" for path in alone.layouts]
-        lines += [f"the photograph {path} has no layout" for path in alone.photos]
+        lines = [f"the layout {path} has no photograph{_like(path, alone.photos)}" for path in alone.layouts]
+        lines += [f"the photograph {path} has no layout{_like(path, alone.layouts)}" for path in alone.photos]
         return (*lines, *(f"{name} is listed, but is not in {photos.folder}" for name in alone.listed))
     share = f"more than --max-unreadable {max_incomplete:g} of them is too many: " if max_incomplete else ""
     counted = f"{count} of {paired + count} pairs are incomplete; {share}" if share else ""
@@ -127,14 +136,25 @@ def _incomplete(alone: Sequence[Path], has: str, lacks: str, others: Side, free:
     path, count = alone[0], len(alone)
     more = f" (and {count - 1} more like it)" if count > 1 else ""
     message = f"the {has} {path}{more} has no {lacks}; expected a {lacks} of the same name"
-    names = {other.stem: other for other in free[:_NAMES_COMPARED]}
-    nearest = difflib.get_close_matches(path.stem, names, 1, 0.5)
+    nearest = _nearest(path, free)
     if nearest:
-        rule = "layouts may have an ending behind it, the same for all"
-        message += f" ({rule}), the nearest is {names[nearest[0]]}"
+        message += f" (layouts may have an ending behind it, the same for all), the nearest is {nearest}"
     stems = {unicodedata.normalize("NFC", other.stem) for other in alone}
     unread = foreign(file for file in _beside(others) if unicodedata.normalize("NFC", file.stem) in stems)
     return f"{message}: add it or remove the {has}" + (f". {unread}" if unread else "")
+
+
+def _nearest(path: Path, others: Sequence[Path]) -> Path | None:
+    """The one of some files that is called most like a file, or None if none is."""
+    names = {other.stem: other for other in others[:_NAMES_COMPARED]}
+    found = difflib.get_close_matches(path.stem, names, 1, 0.5)
+    return names[found[0]] if found else None
+
+
+def _like(path: Path, others: Sequence[Path]) -> str:
+    """What a file's partner might be, if there is a name to compare with and few enough of them for that."""
+    nearest = _nearest(path, others) if len(others) <= _FEW else None
+    return f"; its partner might be {nearest}" if nearest else ""
 
 
 def _beside(side: Side) -> Sequence[Path]:

@@ -88,7 +88,8 @@ def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
         path = folder / entry.name
         if hidden(path):
             continue
-        if os.path.isdir(path):
+        # Only links need to be looked at: of the others, the folder itself says what they are.
+        if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(path)):
             yield from _walk(path, (*above, real))
         else:
             yield path

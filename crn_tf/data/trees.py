@@ -1,69 +1,45 @@
-"""Where data sets keep their layouts and photographs: one row for each shape of folders that is recognized.
+"""Finding where a data set keeps its layouts and photographs, by the shapes of folders that are recognized.
 
-A new data set is a new row of `SHAPES`. What a folder is, is seen from the folders in it; the archives of a data set
-may be unpacked there, into a folder inside of it, or each into a folder of its own.
+What a folder is, is seen from the folders in it; the archives of a data set may be unpacked there, into a folder inside
+of it, or each into a folder of its own.
 """
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from crn_tf.data.pairing import Chosen
 from crn_tf.data.picture_files import files_inside, folders, is_picture, pictures
 from crn_tf.data.split_lists import SPLITS, split_lists
+from crn_tf.data.tree_shapes import CITY, OWN, RELEASE, SHAPES, Kind, Shape
 from crn_tf.errors import UserError
-
-Kind = Literal["cityscapes", "release", "folder", "toy", "idd", "voc", "ade20k", "camvid", "kitti", "bdd100k", "gta5"]
 
 _PHOTO_FOLDERS = ("photos", "images", "img", "jpegimages", "image", "imgs")
 _LAYOUT_FOLDERS = (
     *("labels", "masks", "gt", "annotations", "segmentationclasspng", "segmentationclass", "label", "mask", "seg"),
 )
 _DEPTH = 2  # folders that may be around a data set
-_LOOKED_AT = 1000  # files, to see what a folder holds
 _MOST_FOLDERS = 200  # with more, a folder is no archive's
 
 
 @dataclass(frozen=True)
-class Shape:
-    """How the files of a data set lie.
+class Part:
+    """A split: the folders of its layouts and photographs, and which files there belong to it.
 
     Attributes:
-        kind: Its word for `--dataset`.
-        layouts: The folder of a split's layouts, with {split} in it; without, all are the split train.
-        photos: The same of its photographs.
-        layout_endings: What stands behind the names of layouts, best first; if empty, it is found from the names.
-        photo_endings: The same of photographs.
-        lists: Folder of the split lists: NAME.txt, with a name in each line.
-        classes: Which published class table its files are written by; "" reads classes.json.
-        holds: Whether this is the data set, where its folders alone could be another's.
-        alone: Whether layouts without photographs are recognized too.
-        advice: What to do if there are no layouts.
+        layouts: The folder of its layouts.
+        photos: The folder of its photographs.
+        chosen: Which names belong to it; None takes all.
+        shared: The folder that has other splits' files too: what has no partner there is none of this split's.
     """
-
-    kind: Kind
-    layouts: str
-    photos: str
-    layout_endings: tuple[str, ...] = ()
-    photo_endings: tuple[str, ...] = ()
-    lists: tuple[str, ...] = ()
-    classes: str = "cityscapes"
-    holds: Callable[[Path], bool] = field(default=lambda layouts: True)
-    alone: bool = False
-    advice: str = ""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A split: the folders of its layouts and photographs, and which files there belong to it."""
 
     layouts: Path
     photos: Path
     chosen: Chosen | None = None
+    shared: Literal["layouts", "photos"] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,85 +55,6 @@ class Tree:
     shape: Shape
     root: Path
     parts: dict[str, Part]
-
-
-def _named(pattern: str) -> Callable[[Path], bool]:
-    """Whether one of the first pictures of a folder has such a name."""
-
-    def holds(layouts: Path) -> bool:
-        return any(re.search(pattern, path.name) for path in islice(files_inside(layouts), _LOOKED_AT))
-
-    return holds
-
-
-def _all_numbered(layouts: Path) -> bool:
-    """Whether these are GTA's files: five digits each, and nobody's own classes beside them."""
-    names = [path.stem for path in pictures(layouts)]
-    return bool(names) and all(re.fullmatch(r"\d{5}", name) for name in names) and not _has_classes(layouts.parent)
-
-
-def _has_classes(folder: Path) -> bool:
-    return (folder / "classes.json").exists()
-
-
-_IDS = ("labelIds", "labelTrainIds", "color")
-_IDD = "IDD's label files are made of its polygons by its publisher's preperation/createLabels.py --id-type level3Id"
-SHAPES = (
-    Shape(
-        "idd",
-        "gtFine/{split}",
-        "leftImg8bit/{split}",
-        ("_gtFine_labellevel3Ids", "_gtFine_labelLevel3Ids"),
-        ("_leftImg8bit",),
-        classes="idd",
-        holds=_named(r"_gtFine_label[lL]evel3Ids\."),
-        advice=_IDD,
-    ),
-    Shape(
-        "cityscapes",
-        "gtFine/{split}",
-        "leftImg8bit/{split}",
-        tuple(f"_gtFine_{ids}" for ids in _IDS),
-        ("_leftImg8bit",),
-        alone=True,
-        advice=_IDD,
-    ),
-    Shape(
-        "cityscapes",
-        "gtCoarse/{split}",
-        "leftImg8bit/{split}",
-        tuple(f"_gtCoarse_{ids}" for ids in _IDS),
-        ("_leftImg8bit",),
-    ),
-    Shape("voc", "SegmentationClass", "JPEGImages", lists=("ImageSets/Segmentation",), classes="voc"),
-    Shape("ade20k", "annotations/{split}", "images/{split}", classes="ade20k", holds=_named("^ADE_")),
-    Shape("camvid", "LabeledApproved_full", "701_StillsRaw_full", ("_L",), lists=("", "splits"), classes="camvid32"),
-    Shape("camvid", "{split}annot", "{split}", classes="camvid11"),
-    Shape("kitti", "{split}/semantic", "{split}/image_2"),
-    Shape("bdd100k", "labels/sem_seg/masks/{split}", "images/10k/{split}", classes="bdd100k"),
-    Shape("gta5", "labels", "images", lists=("",), holds=_all_numbered),
-)
-_CITY = Shape(  # photographs and layouts of one city in one folder
-    "cityscapes",
-    "",
-    "",
-    tuple(f"_{quality}_{ids}" for quality in ("gtFine", "gtCoarse") for ids in _IDS),
-    ("_leftImg8bit",),
-)
-_OWN = Shape("folder", "labels/{split}", "photos/{split}", classes="", lists=("", "splits", "ImageSets/Segmentation"))
-_RELEASE = Shape("release", "Label*Full", "RGB*Full", alone=True)
-
-EXPECTED_FORMS = """\
-  cityscapes  leftImg8bit/SPLIT/CITY/*_leftImg8bit.png and gtFine/SPLIT/CITY/*_gtFine_labelIds.png
-  release     RGB256Full/*.png and Label256Full/*.png (or 512, 1024)
-  folder      photos/SPLIT/*, labels/SPLIT/*.png and classes.json (or images and masks)
-  ade20k      images/training/ADE_*.jpg and annotations/training/ADE_*.png
-  voc         JPEGImages/*.jpg, SegmentationClass/*.png and ImageSets/Segmentation/*.txt
-  camvid      701_StillsRaw_full/*.png and LabeledApproved_full/*_L.png, or train/*.png and trainannot/*.png
-  kitti       training/image_2/*.png and training/semantic/*.png
-  bdd100k     images/10k/SPLIT/*.jpg and labels/sem_seg/masks/SPLIT/*.png
-  gta5        images/*.png and labels/*.png
-  idd         leftImg8bit/SPLIT/*/*_leftImg8bit.png and gtFine/SPLIT/*/*_gtFine_labellevel3Ids.png"""
 
 
 def find_tree(root: Path, kind: Kind | None, height: int = 256) -> Tree | None:
@@ -217,14 +114,28 @@ def _fits(shape: Shape, top: Path) -> bool:
 
 def _tree(shape: Shape, root: Path, layouts: dict[str, Path], photos: dict[str, Path], top: Path) -> Tree:
     """The splits of folders that were found, without a validation split that is empty."""
+    flat = [_is_flat(found, pattern) for found, pattern in ((layouts, shape.layouts), (photos, shape.photos))]
+    if flat == [False, True] and len(layouts) > 1:
+        parts = {split: Part(folder, photos["train"], shared="photos") for split, folder in layouts.items()}
+        return Tree(shape, root, parts)
+    if flat == [True, False] and len(photos) > 1:
+        parts = {split: Part(layouts["train"], folder, shared="layouts") for split, folder in photos.items()}
+        return Tree(shape, root, parts)
+    chosen = Chosen(lambda name: bool(re.search(shape.names, name.rpartition("/")[2]))) if shape.names else None
     parts = {
-        split: Part(folder, photos.get(split) or top / shape.photos.format(split=folder.name))
+        split: Part(folder, photos.get(split) or top / shape.photos.format(split=folder.name), chosen)
         for split, folder in layouts.items()
         if split != "val" or any(map(is_picture, files_inside(folder)))
     }
     if list(parts) == ["train"]:
         parts = _listed(shape, root, parts["train"]) or parts
     return Tree(shape, root, parts)
+
+
+def _is_flat(found: dict[str, Path], pattern: str) -> bool:
+    """Whether a folder that may have splits in it has pictures instead."""
+    folder = pattern.removesuffix("/{split}")
+    return pattern != folder and list(found) == ["train"] and found["train"].parts[-1] == Path(folder).name
 
 
 def by_split(top: Path, pattern: str) -> dict[str, Path]:
@@ -266,9 +177,9 @@ def _one_city(top: Path, kind: Kind | None) -> Tree | None:
         return None
     stems = [path.stem for path in pictures(top)]
     layouts, photos = (
-        any(stem.endswith(endings) for stem in stems) for endings in (_CITY.layout_endings, _CITY.photo_endings)
+        any(stem.endswith(endings) for stem in stems) for endings in (CITY.layout_endings, CITY.photo_endings)
     )
-    return Tree(_CITY, top, {"train": Part(top, top)}) if layouts and photos else None
+    return Tree(CITY, top, {"train": Part(top, top)}) if layouts and photos else None
 
 
 def _release(top: Path, kind: Kind | None, height: int) -> Tree | None:
@@ -286,7 +197,7 @@ def _release(top: Path, kind: Kind | None, height: int) -> Tree | None:
         belongs = Chosen(lambda name: name.isdigit() and _release_split(name) == split)
         return Part(top / f"Label{chosen}Full", top / f"RGB{chosen}Full", belongs)
 
-    return Tree(_RELEASE, top, {split: part(split) for split in found})
+    return Tree(RELEASE, top, {split: part(split) for split in found})
 
 
 def _release_split(number: str) -> str:
@@ -301,14 +212,14 @@ def _own(top: Path, kind: Kind | None, alone: bool) -> Tree | None:
     """
     if kind not in (None, "folder"):
         return None
-    layouts, photos = _OWN.layouts, _OWN.photos
+    layouts, photos = OWN.layouts, OWN.photos
     if not ((top / "labels").is_dir() and (top / "photos").is_dir()):
         patterns = _other_words(top)
         if not patterns and not (alone and (top / "labels").is_dir()):
             return None
         layouts, photos = patterns or (layouts, photos)
     found = by_split(top, layouts)
-    shape = replace(_OWN, layouts=layouts, photos=photos)
+    shape = replace(OWN, layouts=layouts, photos=photos)
     return _tree(shape, top, found, by_split(top, photos), top) if found else None
 
 

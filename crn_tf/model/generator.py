@@ -9,7 +9,7 @@ from keras import layers
 from crn_tf.model.cascade import module_channels
 from crn_tf.model.layers import CHANNELS_LAST, Convolution, NormalizedLeakyReLU, UpsampledConvolution
 from crn_tf.precision import layer_policy
-from crn_tf.tensors import Features, OneHotLayout
+from crn_tf.tensors import Features, Images, OneHotLayout
 
 
 def build_generator(
@@ -64,12 +64,7 @@ def build_generator(
     for size, channels in modules.items():
         features = refinement_module(features, pyramid[size], size, channels)
 
-    # A linear projection in float32: 8 bits of mantissa would be too coarse for 256 grey levels.
-    project = layers.Conv2D(3 * num_images, 1, data_format=CHANNELS_LAST, dtype="float32", name=f"projection_{height}")
-    pixels = project(features)
-    pixels = layers.Rescaling(127.5, 127.5, dtype="float32", name="pixels")(pixels)  # -1..1 -> 0..255
-    images = layers.Reshape((height, image_width, num_images, 3), dtype="float32", name="triples")(pixels)
-    images = layers.Permute((3, 1, 2, 4), dtype="float32", name="images")(images)  # [B, H, W, k, 3] -> [B, k, H, W, 3]
+    images = project_images(features, num_images, f"projection_{height}")
     return keras.Model(layout, images, name=f"crn_{height}p")
 
 
@@ -105,3 +100,35 @@ def refinement_module(features: Features | None, layout: OneHotLayout, size: int
     x = NormalizedLeakyReLU(dtype=policy, name=f"module_{size}_norm1")(x)
     x = convolution(2)(x)
     return NormalizedLeakyReLU(dtype=policy, name=f"module_{size}_norm2")(x)
+
+
+def project_images(features: Features, num_images: int, name: str) -> Images:
+    """A network's last features as images, by a 1x1 convolution; nothing is clipped.
+
+    Args:
+        features: [B, H, W, D].
+        num_images: Images for each layout (k in the paper).
+        name: Of the convolution.
+
+    Returns:
+        float32 [B, k, H, W, 3], on the 0..255 scale.
+    """
+    # A linear projection in float32: 8 bits of mantissa would be too coarse for 256 grey levels.
+    project = layers.Conv2D(3 * num_images, 1, data_format=CHANNELS_LAST, dtype="float32", name=name)
+    return arrange_images(project(features), num_images)
+
+
+def arrange_images(colors: Features, num_images: int = 1) -> Images:
+    """Colours on the -1..1 scale as images on the 0..255 scale.
+
+    Args:
+        colors: float32 [B, H, W, 3k], of which consecutive triples form an image.
+        num_images: Images for each layout (k).
+
+    Returns:
+        float32 [B, k, H, W, 3].
+    """
+    height, width = colors.shape[1:3]
+    pixels = layers.Rescaling(127.5, 127.5, dtype="float32", name="pixels")(colors)  # -1..1 -> 0..255
+    images = layers.Reshape((height, width, num_images, 3), dtype="float32", name="triples")(pixels)
+    return layers.Permute((3, 1, 2, 4), dtype="float32", name="images")(images)  # [B, H, W, k, 3] -> [B, k, H, W, 3]

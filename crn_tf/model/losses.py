@@ -12,6 +12,7 @@ import keras
 from keras import layers, ops
 
 from crn_tf.model.layers import CHANNELS_LAST
+from crn_tf.model.loss_weights import LOSS_WEIGHTS
 from crn_tf.model.passes import fused
 from crn_tf.tensors import (
     ClassErrors,
@@ -194,6 +195,21 @@ def best_per_class_loss(
     by_class = [w * class_errors(e, at_tap) for w, e, at_tap in zip(loss_weights, errors, pyramid, strict=True)]
     collection = ops.stack(by_class)  # [taps, B, k, C]
     return _select(collection, (1 - floor) * _best(collection) + floor / collection.shape[2])
+
+
+def perceptual_distance(errors: Sequence[TapErrors]) -> Loss:
+    """How far synthesized images are from the photograph, in the same measure for every loss and every moment.
+
+    The loss of the best image, with weights that never change: the release's at 256p. Rebalanced loss weights change
+    what the loss itself measures.
+
+    Args:
+        errors: Each tap's errors [B, k, h, w], the image first.
+
+    Returns:
+        A scalar: the mean over samples.
+    """
+    return best_image_loss(errors, LOSS_WEIGHTS["release-256p"])[0]
 
 
 LOSSES: dict[str, LossFunction] = {

@@ -30,6 +30,7 @@ class Synthesizer:
             generator: From `build_generator`, `ModelDescription.build` or `load_generator`.
         """
         height, width, self.num_classes = generator.input_shape[1:]
+        self.num_images: int = generator.output_shape[1]
         layouts = keras.Input((height, width), dtype="uint8", name="layouts")
         known = ops.minimum(layouts, self.num_classes - 1)  # an exported model has no Python that refuses other ids
         images = generator(ops.one_hot(known, self.num_classes, dtype="float32"))

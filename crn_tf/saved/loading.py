@@ -20,20 +20,26 @@ from crn_tf.precision import Precision, computing_in
 from crn_tf.saved.checkpoints import DESCRIPTION_ATTRIBUTE, named
 from crn_tf.saved.release import build_generator_from_release, describe_release, release_prefix
 from crn_tf.saved.run_checkpoints import restore_checkpoint
-from crn_tf.saved.run_folder import WEIGHTS_NAME, RunFolder, no_weights
+from crn_tf.saved.run_folder import WEIGHTS_NAME, RunFolder, chosen_weights, no_weights
 from crn_tf.weights_guard import check_weights_file
 
 
 def load_generator(
-    path: str | Path, precision: Precision | None = None, size: Size | None = None
+    path: str | Path,
+    precision: Precision | None = None,
+    size: Size | None = None,
+    last: bool = False,
+    before_building: Callable[[ModelDescription], None] | None = None,
 ) -> tuple[keras.Model, ModelDescription]:
-    """Build the generator of a run folder (its newest checkpoint), a weights file, or a checkpoint of the 2017 release.
+    """Build the generator of a run folder (its best weights), a weights file, or a checkpoint of the 2017 release.
 
     Args:
         path: `runs/NAME`, `generator.weights.h5` or `result_256p/model.ckpt`.
         precision: That the generator computes in; Keras' current policy if not given.
         size: Height and width of layouts and images, if others than those it was trained at; see
             `ModelDescription.at_size`.
+        last: Of a run folder, the newest checkpoint instead of the best weights.
+        before_building: Called with the description of what will be built: it may raise, before memory is taken.
 
     Returns:
         The generator, and the description of its model, at the size that was asked for.
@@ -58,14 +64,33 @@ def load_generator(
     """
     if precision:
         with computing_in(precision):
-            return load_generator(path, size=size)
-    description, load = _find(Path(path) if Path(path).name else Path(path).resolve())  # "." has no name
+            return load_generator(path, None, size, last, before_building)
+    description, load = _find(Path(path) if Path(path).name else Path(path).resolve(), last)  # "." has no name
     wanted = description.at_size(size) if size else description
+    if before_building:
+        before_building(wanted)
     generator = load()
     return (generator if wanted is description else _at_size(generator, wanted)), wanted
 
 
-def _find(path: Path) -> tuple[ModelDescription, Callable[[], keras.Model]]:
+def find_model(path: Path, last: bool = False) -> tuple[Path, str]:
+    """What `load_generator` reads of a path: of a run folder, which of its weights.
+
+    Args:
+        path: As `load_generator` takes it.
+        last: Of a run folder, the newest checkpoint instead of the best weights.
+
+    Returns:
+        The run's best weights, or the path itself, which `load_generator(..., last=True)` reads; and what that is, in
+        words.
+    """
+    if release_prefix(path) or not path.is_dir():
+        return path, str(path)
+    weights, what = chosen_weights(RunFolder(path), last)
+    return weights or path, f"{path} ({what})"
+
+
+def _find(path: Path, last: bool) -> tuple[ModelDescription, Callable[[], keras.Model]]:
     """What a trained model is, and what builds its generator and reads its weights.
 
     Raises:
@@ -74,15 +99,16 @@ def _find(path: Path) -> tuple[ModelDescription, Callable[[], keras.Model]]:
     prefix = release_prefix(path)
     if prefix:
         return describe_release(prefix), functools.partial(build_generator_from_release, prefix)
-    if path.is_dir():
-        run = RunFolder(path)
+    run = RunFolder(path)
+    weights = chosen_weights(run, last)[0] if path.is_dir() else path
+    if weights is None:
         description = _as_the_run_was_trained(run, run.description())
         description.check_size(run.model, run.stored_bytes())
         return description, functools.partial(_load_run, run, description)
-    if not path.is_file():
+    if not weights.is_file():
         raise no_weights(path)
-    description = _describe_weights_file(path)
-    return description, functools.partial(_load_weights_file, path, description)
+    description = _describe_weights_file(weights)
+    return description, functools.partial(_load_weights_file, weights, description)
 
 
 def _load_run(run: RunFolder, description: ModelDescription) -> keras.Model:

@@ -1,11 +1,10 @@
 """The checkpoints of a run: saving one, going on from the newest that is whole, keeping the best weights."""
 
-import json
+import dataclasses
 import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -13,7 +12,7 @@ from crn_tf.errors import UserError
 from crn_tf.files import write_text, written_aside
 from crn_tf.model.description import ModelDescription
 from crn_tf.saved.checkpoints import DamagedCheckpointError, read_variables, save_weights, write_variables
-from crn_tf.saved.run_folder import RunFolder
+from crn_tf.saved.run_folder import Best, RunFolder
 
 KEPT_CHECKPOINTS = 3  # two to fall back on, if the newest is damaged
 _STATE = "state"  # prefix of the files in a checkpoint's folder
@@ -71,17 +70,15 @@ def _warn_of_damage(run: RunFolder, damaged: list[tuple[Path, DamagedCheckpointE
         print(f"warning: {error}; going on from {used.name} instead{renamed}", file=sys.stderr)
 
 
-def keep_if_best(
-    run: RunFolder, generator: keras.Model, description: ModelDescription, measured: dict[str, Any]
-) -> bool:
-    """Keep a generator as the best one, if its validation loss is the lowest yet.
+def keep_if_best(run: RunFolder, generator: keras.Model, description: ModelDescription, measured: Best) -> bool:
+    """Keep a generator as the best one, if its perceptual distance is the lowest yet.
 
     Args:
         run: The run's folder.
         generator: The generator.
         description: Its description.
-        measured: JSON values: "validation_loss", "step", and whatever has to be equal for losses to be comparable,
-            such as the loss weights. Where that differs from the kept one's, the new one counts as better.
+        measured: What was measured of it, and how. Where it was measured in another way than the kept one, or nothing
+            is known of that, the new one counts as better.
 
     Returns:
         Whether it was kept.
@@ -90,10 +87,9 @@ def keep_if_best(
         UserError: The weights cannot be written.
     """
     best = run.best() if run.best_weights.exists() else None
-    same = measured.keys() - {"validation_loss", "step"}
-    comparable = best is not None and all(best.get(name) == measured[name] for name in same)
-    if best and comparable and best["validation_loss"] <= measured["validation_loss"]:
+    if best and best.how == measured.how and best.is_as_good_as(measured):
+        write_text(run.best_measured, dataclasses.replace(best, compared_until=measured.step).to_json())
         return False
     save_weights(run.best_weights, generator, description)
-    write_text(run.best_measured, json.dumps(measured, indent=1) + "\n")
+    write_text(run.best_measured, measured.to_json())
     return True

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,6 +14,55 @@ from crn_tf.files import lock, read_json, read_small_text, remove_unfinished, wr
 from crn_tf.model.description import ModelDescription
 
 WEIGHTS_NAME = "generator.weights.h5"
+
+
+@dataclass(frozen=True)
+class Best:
+    """What is known of the weights that a run keeps as the best.
+
+    Attributes:
+        step: After how many steps they were there.
+        distance: Their perceptual distance on the validation pairs; None in runs of versions that did not measure it.
+        loss: Their validation loss.
+        how: What has to be equal for distances to be comparable: the perceiver, and which pairs there were.
+        compared_until: The last step whose weights were compared with these.
+    """
+
+    step: int
+    distance: float | None
+    loss: float
+    how: dict[str, Any]
+    compared_until: int
+
+    def __str__(self) -> str:
+        """Step and distance, in words."""
+        by = f"validation loss {self.loss:.4g}"
+        return f"step {self.step}, " + (by if self.distance is None else f"perceptual distance {self.distance:.4g}")
+
+    def is_as_good_as(self, other: "Best") -> bool:
+        """Whether the perceptual distance is as low as another's; not, where one of them is not known."""
+        if self.distance is None or other.distance is None:
+            return False
+        return self.distance <= other.distance
+
+    def to_json(self) -> str:
+        """The content of `best.json`."""
+        values = {"step": self.step, "perceptual_distance": self.distance, "validation_loss": self.loss}
+        return json.dumps({**values, "compared_until": self.compared_until, **self.how}, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Best":
+        """What `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: The values are not what it writes.
+        """
+        known = dict(values)
+        step, loss, distance = known.pop("step"), known.pop("validation_loss"), known.pop("perceptual_distance", None)
+        until = known.pop("compared_until", step)  # older versions do not say
+        if not (type(step) is type(until) is int) or not all(map(math.isfinite, (loss, distance or 0))):
+            raise ValueError("expected steps, and finite numbers")
+        return cls(step, distance, loss, known, until)
 
 
 class RunFolder:
@@ -133,13 +183,29 @@ class RunFolder:
         sizes = [[path.stat().st_size for path in folder.glob("*") if path.is_file()] for folder in self.checkpoints()]
         return max(map(sum, sizes))
 
-    def best(self) -> dict[str, Any] | None:
+    def best(self) -> Best | None:
         """What was measured of the weights that are kept as the best; None if that is not known."""
-        with suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
-            best = read_json(self.best_measured)
-            if math.isfinite(best["validation_loss"]) and type(best["step"]) is int:
-                return best
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # none yet, or damaged
+            return Best.from_json(read_json(self.best_measured))
         return None
+
+
+def chosen_weights(run: RunFolder, last: bool = False) -> tuple[Path | None, str]:
+    """Which of a run's weights are its model: the best, where there are any.
+
+    The untrained model is the best of a run that was stopped before it compared another; then the last are taken.
+
+    Args:
+        run: The run.
+        last: Take the newest checkpoint.
+
+    Returns:
+        The weights file, or None for the newest checkpoint; and what that is, in words.
+    """
+    best = run.best()
+    if not last and best and run.best_weights.exists() and (best.compared_until or not run.checkpoints()):
+        return run.best_weights, f"the best of the run, {best}"
+    return None, f"the last of the run, step {run.newest_step()}"
 
 
 def no_weights(path: Path) -> UserError:

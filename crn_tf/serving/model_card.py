@@ -26,10 +26,22 @@ _TOLD = (
     *("train_modules", "vgg_pool", "epochs", "steps", "batch", "lr", "precision", "seed"),
 )
 _CITYSCAPES = "Cityscapes: for research and teaching, not commercial; see https://www.cityscapes-dataset.com/license/"
+_UNKNOWN = "not known here: look at the publisher's terms, at"
 # What is known of a kind of data set: one's own folder may be anything.
 _LICENCES: dict[Kind, str] = {
     "cityscapes": _CITYSCAPES,
     "release": _CITYSCAPES,
+    "kitti": "KITTI: Creative Commons BY-NC-SA 3.0, not commercial; see https://www.cvlibs.net/datasets/kitti/",
+    "bdd100k": "BDD100K: for education, research and not-for-profit purposes; see https://doc.bdd100k.com/license.html",
+    "gta5": f"{_UNKNOWN} https://download.visinf.tu-darmstadt.de/data/from_games/ (frames of a game are its makers')",
+    "idd": f"{_UNKNOWN} https://idd.insaan.iiit.ac.in",
+    "ade20k": "ADE20K: photographs for research and education, not commercial; annotations BSD (3 clauses); see "
+    "https://groups.csail.mit.edu/vision/datasets/ADE20K/terms/",
+    "voc": "Pascal VOC: the photographs are from Flickr, whose terms and whose photographers' licences apply; see "
+    "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
+    "coco-stuff": "COCO-Stuff: annotations Creative Commons BY 4.0; photographs are from Flickr, whose terms apply; "
+    "see https://cocodataset.org/#termsofuse",
+    "camvid": f"{_UNKNOWN} http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",
     "toy": "drawn by this project's own code (MIT)",
 }
 
@@ -146,7 +158,7 @@ def _moment(source: Path) -> str:
     """Of the best weights of a run: when they were the best, and how good."""
     run = RunFolder(source.parent)
     best = run.best() if source.name == run.best_weights.name else None
-    return f" (step {best['step']}, validation loss {best['validation_loss']:.4g})" if best else ""
+    return f" ({best})" if best else ""
 
 
 def _class_rows(description: ModelDescription) -> list[str]:

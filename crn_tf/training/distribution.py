@@ -12,6 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from crn_tf.errors import UsageError, UserError, one_line
+from crn_tf.model.passes import compiler_failure
 from crn_tf.training.cluster import Cluster, Watchdog, wait_for_others
 from crn_tf.training.replicas import sum_over_workers
 
@@ -223,6 +224,27 @@ def check_shared(batch: int, replicas: int) -> None:
         )
 
 
+def check_compiled(replicas: int, in_cluster: bool) -> None:
+    """Check that XLA can compile a whole step here (`--jit on`).
+
+    Args:
+        replicas: Devices that share it, of all workers together.
+        in_cluster: Whether they are a cluster's, be it of one worker.
+
+    Raises:
+        UsageError: Several devices share the step, or a cluster's one.
+        UserError: XLA cannot compile.
+    """
+    if replicas > 1 or in_cluster:
+        raise UsageError(
+            f"--jit on compiles steps of one device alone, here a strategy shares them among {replicas}: add "
+            "--strategy single, or leave it out"
+        )
+    failure = compiler_failure()
+    if failure:
+        raise UserError(f"--jit on needs XLA's compiler, which fails here ({failure}): leave it out")
+
+
 def _join(cluster: Cluster) -> tf.distribute.Strategy:
     """Wait until all workers of a cluster are there, and make their strategy.
 
@@ -275,11 +297,3 @@ def _find_devices() -> list[str]:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(parts))
     return [f"CPU:{number}" for number in range(int(parts))]
-
-
-def device_names() -> list[str]:
-    """What computes here, in words: each GPU's name, or the CPU's cores."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
-    return [f"{os.cpu_count()} CPU cores"]

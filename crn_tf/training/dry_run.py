@@ -2,17 +2,19 @@
 
 import sys
 
+from crn_tf.devices import describe_devices
 from crn_tf.errors import UserError
 from crn_tf.model.description import ModelDescription
 from crn_tf.model.perceiver import build_perceiver
-from crn_tf.precision import computing_in
 from crn_tf.saved.release import release_prefix
 from crn_tf.saved.run_folder import RunFolder, no_weights
 from crn_tf.training.cluster import Cluster
-from crn_tf.training.distribution import check_shared, choose_devices, device_names
+from crn_tf.training.distribution import check_compiled, check_shared, choose_devices
 from crn_tf.training.flags import Strategy
-from crn_tf.training.memory import available_in_words, choose_recomputation, training_memory_gb
+from crn_tf.training.memory import available_in_words
+from crn_tf.training.memory_needs import check_memory, choose_recomputation, training_memory_gb
 from crn_tf.training.opening import about_rebalancing, check_goes_on
+from crn_tf.training.progress import duration
 from crn_tf.training.reports import newest_images_per_second
 from crn_tf.training.run import last_step
 from crn_tf.training.run_data import RunData, open_run_data
@@ -26,7 +28,7 @@ def print_plan(
     """Print a run's settings, devices, data, parameters, memory, and time as far as it is known.
 
     Raises:
-        UserError: Data, weights, devices or the run to go on with cannot be used.
+        UserError: Data, weights, devices or the run to go on with cannot be used, or memory would not do.
         UsageError: The devices cannot share the batch equally.
     """
     if note:
@@ -36,7 +38,9 @@ def print_plan(
     name, devices = choose_devices(strategy, cluster, settings.batch)
     workers = len(cluster.addresses) if cluster and name == "multi-worker" else 1
     check_shared(settings.batch, workers * len(devices))
-    print(f"device: {', '.join(device_names())}" + (f"; {workers} workers" if workers > 1 else ""))
+    if settings.jit == "on":
+        check_compiled(workers * len(devices), name == "multi-worker")
+    print(f"device: {describe_devices(settings.precision, len(devices), workers)}")
     _check_start(settings, folder)
 
     data = open_run_data(settings, goes_on=bool(folder.checkpoints()), use_cache=False)
@@ -52,6 +56,7 @@ def print_plan(
     print(f"parameters: {description.parameters:,}")
     _print_memory(settings, description, settings.batch // (workers * len(devices)))
     _print_schedule(settings, folder, data)
+    check_memory(settings, description, workers * len(devices))
     print("dry run: nothing was written")
 
 
@@ -70,17 +75,15 @@ def _check_start(settings: TrainSettings, folder: RunFolder) -> None:
 
 
 def _print_memory(settings: TrainSettings, description: ModelDescription, share: int) -> None:
-    """What a step needs, for a device's share of the batch. Downloads nothing: of VGG19 only the shapes matter."""
-    weights = settings.vgg_weights
-    if weights == "imagenet":
+    """What a step needs, for a device's share of the batch; and that VGG19 can be read. Downloads nothing."""
+    if settings.vgg_weights == "imagenet":
         print("VGG19: its published file is fetched if it is not there")
-        weights = "random"
-    with computing_in(settings.precision):
-        generator, perceiver = description.build(), build_perceiver(weights, settings.vgg_pool)
-    _, why = choose_recomputation(settings.remat, generator, perceiver, share, settings.precision)
-    needed = training_memory_gb(generator, perceiver, share, settings.precision)
+    else:
+        build_perceiver(settings.vgg_weights, settings.vgg_pool)
+    _, why = choose_recomputation(settings.remat, description, share, settings.precision)
     if settings.remat != "auto":  # else it tells
-        why = f"{why}; about {needed:.1f} GB are needed without it, {available_in_words()}"
+        without, with_it = (training_memory_gb(description, share, settings.precision, on) for on in (False, True))
+        why += f"; about {without:.1f} GB are needed without it, {with_it:.1f} GB with it, {available_in_words()}"
     print(f"memory: {why}")
 
 
@@ -94,14 +97,6 @@ def _print_schedule(settings: TrainSettings, folder: RunFolder, data: RunData) -
     if rate:
         epoch, rest = (steps * settings.batch / rate for steps in (per_epoch, max(0, last - done)))
         at = f"at the {rate:.3g} images per second that it was last trained at"
-        print(f"time: {_duration(epoch)} for an epoch, {_duration(rest)} to the end, {at}")
+        print(f"time: {duration(epoch)} for an epoch, {duration(rest)} to the end, {at}")
     else:
         print("time for an epoch: not known before the first steps")
-
-
-def _duration(seconds: float) -> str:
-    """A time in the unit that a person would choose."""
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} seconds"

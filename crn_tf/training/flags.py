@@ -21,7 +21,7 @@ from crn_tf.model.cascade import MAX_MODULES, coarsest_grid, module_heights, par
 from crn_tf.model.loss_weights import find_loss_weights
 from crn_tf.model.vgg_weights import find_weights
 from crn_tf.precision import Precision
-from crn_tf.training.settings import Labels, LossName, Pooling, Recomputation, TrainSettings
+from crn_tf.training.settings import Compilation, Labels, LossName, Pooling, Recomputation, TrainSettings
 
 RESOLUTIONS = (256, 512, 1024)
 MAX_SEED = 2**32 - 1  # NumPy takes no larger one
@@ -153,9 +153,13 @@ class RunFlags:
     """Arithmetic of the convolutions; weights, normalization statistics and losses are always float32."""
     remat: Recomputation = TrainSettings.remat
     """Keep less in memory and compute it again in the backward pass; auto: if the memory there is would not do."""
+    jit: Compilation = TrainSettings.jit
+    """Have XLA compile the whole training step, on one device; unmeasured on GPUs: see docs/training.md."""
     strategy: Strategy = "auto"
     """Devices that share each batch: one, all GPUs of this machine, or those of all workers that TF_CONFIG names;
     auto: what there is."""
+    require_gpu: Switch = False
+    """Stop with exit code 1 where TensorFlow can use no GPU, instead of training on the CPU: for schedulers."""
     validation_limit: int = TrainSettings.validation_limit
     """Validation pairs to measure the loss on, before training and after each epoch."""
     checkpoint_minutes: float = TrainSettings.checkpoint_minutes
@@ -277,7 +281,7 @@ class TrainFlags:
             model: ("width", "init_from", "init_optimizer"),
             self.loss: ("vgg_pool",),
             self.schedule: ("steps", "batch", "lr", "adam_epsilon", "seed"),
-            run: ("precision", "remat", "validation_limit", "checkpoint_minutes", "checkpoint_steps"),
+            run: ("precision", "remat", "jit", "validation_limit", "checkpoint_minutes", "checkpoint_steps"),
         }
         return {name: getattr(group, name) for group, own in names.items() for name in own}
 

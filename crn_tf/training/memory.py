@@ -1,30 +1,21 @@
-"""Memory: what a training step has used, what it will need, and what there is."""
+"""Memory: what a process has used, and what there is."""
 
 import math
 import os
 import resource
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-import keras
 import psutil
 import tensorflow as tf
 
+from crn_tf.devices import NvidiaSmiError, query_nvidia_smi
 from crn_tf.errors import one_line
-from crn_tf.precision import Precision
 
-# Measured on CPU (benchmarks/train_step.py --remat off): what TensorFlow needs before anything is computed, and how
-# many tensors of the largest kind are alive in one operation and its neighbours.
-TENSORFLOW_BYTES = 7e8
-TEMPORARY_TENSORS = 5
-SHARE = 0.8  # of the available memory, which others use too
 _DIVIDED = "it is divided into instances (MIG)"
-_NVIDIA_SMI_SECONDS = 60  # it may take some where drivers sleep when nobody uses them
 
 
 class UnknownMemoryError(Exception):
@@ -105,19 +96,16 @@ def _query_gpus() -> list[_Gpu]:
     Raises:
         UnknownMemoryError: nvidia-smi is not installed, fails, or does not know.
     """
-    command = ["nvidia-smi", "--query-gpu=index,uuid,mig.mode.current,memory.total", "--format=csv,noheader,nounits"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=_NVIDIA_SMI_SECONDS, check=True).stdout
-    except FileNotFoundError as error:
-        raise UnknownMemoryError("there is no nvidia-smi to ask") from error
-    except (OSError, subprocess.SubprocessError) as error:
-        raise UnknownMemoryError(f"nvidia-smi fails: {one_line(error)}") from error
+        rows = query_nvidia_smi("index", "uuid", "mig.mode.current", "memory.total")
+    except NvidiaSmiError as error:
+        raise UnknownMemoryError(str(error)) from error
     try:
-        rows = [[field.strip() for field in line.split(",")] for line in answer.splitlines() if line.strip()]
         # In units of 2**20 bytes; where memory is the system's too, in words that there is no such number.
         return [_Gpu(index, uuid, mode == "Enabled", int(size) * 2**20) for index, uuid, mode, size in rows]
     except ValueError as error:
-        raise UnknownMemoryError(f"nvidia-smi does not tell it: {one_line(answer)}") from error
+        told = "; ".join(", ".join(row) for row in rows)
+        raise UnknownMemoryError(f"nvidia-smi does not tell it: {one_line(told)}") from error
 
 
 def left_to_container(groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> float:
@@ -151,63 +139,3 @@ def _working_set(group: Path, used: str) -> int:
     """Bytes that a group of processes uses, without files it has read, which the kernel forgets when it has to."""
     stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
     return int((group / used).read_text()) - int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
-
-
-def training_memory_gb(generator: keras.Model, perceiver: keras.Model, batch: int, precision: Precision) -> float:
-    """An estimate of a training step's peak without recomputation, in 10**9 bytes. Within a fifth of what was measured.
-
-    Args:
-        generator: From `build_generator`.
-        perceiver: From `build_perceiver`.
-        batch: Pairs computed at once on a device.
-        precision: That both compute in.
-    """
-    _, images, height, width, _ = generator.output_shape
-    features = [_elements(layer) for layer in generator.layers if layer.name.startswith("module_")]
-    activations = []
-    for layer in perceiver.layers:
-        if layer.name.startswith("block"):
-            block = int(layer.name[5])
-            activations.append(images * height * width * layer.output.shape[-1] // 4 ** (block - 1))
-    of_element = 4 if precision == "float32" else 2
-    kept = sum(features) + sum(activations) + TEMPORARY_TENSORS * max(features + activations)
-    of_weight = 16 + (0 if of_element == 4 else of_element)  # itself, its gradient, two moments; a copy to compute with
-    return (TENSORFLOW_BYTES + of_weight * generator.count_params() + batch * of_element * kept) / 1e9
-
-
-def choose_recomputation(
-    remat: Literal["auto", "on", "off"],
-    generator: keras.Model,
-    perceiver: keras.Model,
-    batch: int,
-    precision: Precision,
-) -> tuple[bool, str]:
-    """Choose whether to recompute.
-
-    Args:
-        remat: What was asked for; "auto" compares what is needed with what there is, and recomputes if that is unknown.
-        generator: From `build_generator`.
-        perceiver: From `build_perceiver`.
-        batch: Pairs computed at once on a device.
-        precision: That both compute in.
-
-    Returns:
-        The choice, and a line that says why.
-    """
-    if remat != "auto":
-        return remat == "on", f"recomputation {remat}"
-    needed = training_memory_gb(generator, perceiver, batch, precision)
-    why = f"about {needed:.1f} GB are needed without it"
-    try:
-        available = available_gb()
-    except UnknownMemoryError as error:
-        return (
-            True,
-            f"recomputation on: {why}, and what the GPU has is not known: {error} (--remat off, if it has more)",
-        )
-    recompute = needed > SHARE * available
-    return recompute, f"recomputation {'on' if recompute else 'off'}: {why}, {available:.1f} GB are available"
-
-
-def _elements(layer: keras.Layer) -> int:
-    return math.prod(layer.output.shape[1:])

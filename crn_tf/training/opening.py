@@ -12,7 +12,8 @@ from crn_tf.saved.loading import take_over_weights
 from crn_tf.saved.release import load_release_checkpoint, release_prefix
 from crn_tf.saved.run_checkpoints import restore_checkpoint
 from crn_tf.saved.run_folder import RunFolder, contents
-from crn_tf.training.distribution import Distribution
+from crn_tf.training.distribution import Distribution, check_compiled
+from crn_tf.training.memory_needs import check_memory
 from crn_tf.training.run import TrainingRun, last_step
 from crn_tf.training.run_data import RunData, open_run_data
 from crn_tf.training.settings import TrainSettings
@@ -24,10 +25,11 @@ def open_run(settings: TrainSettings, folder: RunFolder, distribution: Distribut
 
     In this order, since each step relies on those before it:
 
-    1. devices that can share the batch;
+    1. devices that can share the batch, and compile a step if that is asked for;
     2. the folder, if there is one, for this process alone;
     3. data;
-    4. the model that settings and data ask for, and if the run goes on, that it is the run's own, as its pairs are;
+    4. the model that settings and data ask for, that it fits into memory, and if the run goes on, that it is the run's
+       own, as its pairs are;
     5. workers that were all started alike;
     6. random numbers, from the seed; networks, optimizer, and whether to recompute;
     7. weights, optimizer's state and step: of the newest whole checkpoint, else of --init-from, else fresh;
@@ -40,11 +42,15 @@ def open_run(settings: TrainSettings, folder: RunFolder, distribution: Distribut
         distribution: The devices to train on; one if None.
 
     Raises:
-        UserError: Data, weights or checkpoint cannot be used, or another process trains in the folder.
-        UsageError: The devices cannot share the batch equally, or workers were started differently.
+        UserError: Data, weights or checkpoint cannot be used, memory would not do, or another process trains in the
+            folder.
+        UsageError: The devices cannot share the batch equally or cannot compile a step, or workers were started
+            differently.
     """
     distribution = distribution or Distribution()
     distribution.check_batch(settings.batch)  # 1
+    if settings.jit == "on":
+        check_compiled(distribution.replicas, distribution.cluster is not None)
 
     if distribution.chief and folder.path.is_dir():  # 2
         folder.lock()
@@ -55,6 +61,7 @@ def open_run(settings: TrainSettings, folder: RunFolder, distribution: Distribut
     description = describe_model(settings, data.classes)  # 4
     if goes_on:
         check_goes_on(folder, description, data)
+    check_memory(settings, description, distribution.replicas)
 
     distribution.check_agreement(_what_workers_share(settings, data))  # 5
 

@@ -4,6 +4,7 @@ The loop talks to the device only when it logs, saves, or ends an epoch: between
 """
 
 import math
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,13 +25,13 @@ from crn_tf.tensors import Tensor
 from crn_tf.training.distribution import Distribution
 from crn_tf.training.interruptions import Interruptions, PreemptedError, StopRequest
 from crn_tf.training.memory import peak_memory_gb
-from crn_tf.training.progress import EpochProgress, Progress
+from crn_tf.training.progress import EpochProgress, Forecast, Progress
 from crn_tf.training.reports import RunLogs, SampleSheets
 from crn_tf.training.run_data import RunData
 from crn_tf.training.settings import TrainSettings
 from crn_tf.training.stopping import StopAgreement
 from crn_tf.training.trainer import Trainer, Window
-from crn_tf.training.validation import Validation
+from crn_tf.training.validation import Measured, Validation
 
 CALIBRATION_BATCHES = 20  # of --loss-weights auto
 LOG_STEPS = 10  # TensorBoard gets the mean over so many steps
@@ -66,6 +67,7 @@ class TrainingRun:
         step: Steps taken so far.
         last_step: Steps after which it is complete.
         preempted: Whether it was stopped by SIGTERM.
+        skipped: Steps of this process whose loss or gradients were not finite, so far as they were logged.
         notes: What was found out when it was opened, a line each.
     """
 
@@ -84,13 +86,14 @@ class TrainingRun:
         self.data, self.description, self.trainer = data, description, trainer
         self.step, self.notes = step, tuple(notes)
         self.last_step = last_step(settings, data)
-        self.preempted = False
+        self.preempted, self.skipped = False, 0
         self.validation = None
         if data.validation:
             self.validation = Validation(data.validation, trainer, folder, description, settings)
         self._sheets = SampleSheets(folder, data.samples, Synthesizer(trainer.generator), data.classes)
         self._logs = RunLogs(folder.logs if distribution.chief else None)
         self._progress = Progress(tells=distribution.chief)
+        self._forecast = Forecast(self.last_step - step)
         self._request = StopRequest()
         self._agreement = StopAgreement(distribution, self._request, step)
         self._saved_step = self._logged_step = step
@@ -138,6 +141,8 @@ class TrainingRun:
     def _begin(self) -> None:
         """Show where the run starts, or the epoch that it was stopped or killed before it could show."""
         self._progress.warn(self.data.incomplete())
+        if self.step < self.last_step:  # while the validation computes
+            threading.Thread(target=self._trace_step, name="tracing").start()
         if self.step == 0:
             with suppress(PreemptedError):  # the loop will see it
                 self._calibrate()
@@ -147,6 +152,10 @@ class TrainingRun:
         ended = self.step % self.data.train.steps_per_epoch == 0 or self.step == self.last_step
         if ended and not self.folder.sample_sheet(epoch).exists():
             self._show_epoch(epoch, None)
+
+    def _trace_step(self) -> None:
+        with suppress(Exception):  # the first step meets the same, and tells of it
+            self.trainer.trace_step(self.settings.batch)
 
     def _train_epoch(self, epoch: Epoch) -> None:
         """Train to the end of an epoch, from wherever in it the run stands, unless it is asked to stop."""
@@ -163,6 +172,8 @@ class TrainingRun:
                 self._last_loss, _ = self.trainer.train_step(photos, layouts)
                 self.step += 1
                 progress.advance(batch)
+                if told := self._forecast.after_step(self.trainer.skipped_last):
+                    self._progress.say(told)
                 self._progress.warn(self.data.left_out())
                 if self.step == epoch.last and self._is_rebalanced_after(epoch):
                     self.trainer.rebalance()  # before anything can go wrong, after which it would be saved without
@@ -241,13 +252,13 @@ class TrainingRun:
         texts = [f"loss {train_loss:.3f}"] if train_loss is not None else []
         if self.validation:
             try:
-                terms = self._validate(self.validation)
+                measured = self._validate(self.validation)
             except PreemptedError:
                 self._epoch_unseen = True
                 return
-            best = self.validation.keep_if_best(float(terms.sum()), self.step) and number > 0
-            told = f"{'the best yet, ' if best else ''}{len(self.validation.pairs.data)} pairs"
-            texts.append(f"validation loss {terms.sum():.3f} ({told})")
+            best = self.validation.keep_if_best(measured, self.step) and number > 0
+            texts.append(f"validation loss {measured.loss:.3f} ({len(self.validation.pairs.data)} pairs)")
+            texts.append(f"perceptual distance {measured.distance:.3f}{' (the best yet)' if best else ''}")
         self._logs.write_image("samples", self._sheets.write(number), self.step)
         texts.append(str(self.folder.sample_sheet(number)))
         self._progress.say(f"{f'epoch {number}' if number else self._start}, step {self.step}: {', '.join(texts)}")
@@ -258,18 +269,18 @@ class TrainingRun:
         """What the model is called before its first step."""
         return "untrained model" if self.settings.init_from is None else "model to start from"
 
-    def _validate(self, validation: Validation) -> np.ndarray:
-        """Each tap's part of the loss on validation pairs, logged.
+    def _validate(self, validation: Validation) -> Measured:
+        """Loss and perceptual distance on validation pairs, logged.
 
         Raises:
             PreemptedError: SIGTERM came.
             DivergedError: The loss is no number.
         """
-        terms = validation.measure(self._request)
-        if not np.isfinite(terms).all():
-            raise self._diverged(f"the validation loss became {terms.sum()} at step {self.step}")
-        self._log("validation", terms)
-        return terms
+        measured = validation.measure(self._request)
+        if not np.isfinite((measured.loss, measured.distance)).all():
+            raise self._diverged(f"the validation loss became {measured.loss} at step {self.step}")
+        self._log("validation", measured.terms, perceptual_distance=measured.distance)
+        return measured
 
     def _log_steps(self, progress: EpochProgress) -> None:
         """Log what the steps since the last time found out, and look whether they lead anywhere."""
@@ -278,6 +289,7 @@ class TrainingRun:
         self.data.train.check_unreadable(unreadable)  # no worker alone has met all of them
         self.data.check_unknown()
         progress.show(window)
+        self.skipped += window.skipped
         images = (self.step - self._logged_step) * self.settings.batch
         scalars = {
             "images_per_second": images / (time.monotonic() - self._logged_time),

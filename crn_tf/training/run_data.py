@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from crn_tf.command_line import how_to_call
 from crn_tf.data.class_tables import ClassTable
-from crn_tf.data.conventions import Convention, LabelForm
-from crn_tf.data.datasets import DataSet, EvenSample, FileDataSet, ToyDataSet, find_kind, open_data_set, splits
+from crn_tf.data.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_training_data
 from crn_tf.data.decoded_cache import DecodedCache
+from crn_tf.data.fitting import about_shapes
 from crn_tf.data.pipeline import InputPipeline
 from crn_tf.training.settings import TrainSettings
 
@@ -22,6 +23,8 @@ class RunData:
     samples: InputPipeline  # of the validation split, else of the training pairs
     files: tuple[FileDataSet, ...]  # the data sets of files among them, the training pairs first
     max_unknown: float
+    shapes: str | None  # what is stretched or cut
+    folder: Path | None  # of the data set; None for toys
 
     @property
     def classes(self) -> ClassTable:
@@ -31,7 +34,9 @@ class RunData:
     def notes(self) -> list[str]:
         """Lines about how files were found and are read."""
         lines = [note for data in self.files for note in (data.convention.evidence, *data.notes)]
-        return list(dict.fromkeys(filter(None, lines)))
+        if self.folder and any(data.convention.warnings or data.left_out for data in self.files):
+            lines.append(f"all that is odd about the data, with a sheet: {how_to_call('check')} {self.folder}")
+        return list(dict.fromkeys(filter(None, (*lines, self.shapes))))
 
     def incomplete(self) -> list[str]:
         """A line for each pair that was found to be incomplete before any was read."""
@@ -79,24 +84,16 @@ def open_run_data(
     kind = settings.dataset
     if kind is None:  # of an older run, whose data were not there when its settings were read
         kind = find_kind(settings.data or Path())
-    incomplete, share = settings.max_unreadable, settings.validation_share
-    asked = None if settings.labels == "auto" else settings.labels
-
-    def part(split: str, labels: LabelForm | Convention | None) -> FileDataSet | ToyDataSet:
-        height = settings.size[0]
-        return open_data_set(
-            settings.data, kind, split, height, max_incomplete=incomplete, validation_share=share, labels=labels
-        )
-
-    data = part("train", asked)
-    has_validation = "val" in splits(settings.data, kind, share)
-    # Read as the training pairs are.
-    validation = part("val", data.convention if isinstance(data, FileDataSet) else None) if has_validation else None
+    incomplete, asked = settings.max_unreadable, None if settings.labels == "auto" else settings.labels
+    data, validation = open_training_data(
+        settings.data, kind, settings.size[0], incomplete, settings.validation_share, asked
+    )
     files = tuple(each for each in (data, validation) if isinstance(each, FileDataSet))
     for each in files:
         each.check_sizes(goes_on, incomplete)
         each.look_for_unknown(settings.max_unknown)
     size, fit = settings.size, settings.fit
+    shapes = about_shapes([photo for each in files for photo in each.photo_sizes], size, fit, "photographs")
     read = DecodedCache(data, size, fit, settings.cache) if settings.cache and use_cache else data
 
     def some(source: DataSet, count: int, max_unreadable: float) -> InputPipeline:
@@ -106,8 +103,8 @@ def open_run_data(
     train = InputPipeline(read, size, fit, settings.batch, settings.seed, settings.flip, unreadable, shard)
     samples = some(validation or read, SAMPLES, 1.0)  # as long as there is any
     if not validation:
-        return RunData(train, None, samples, files, settings.max_unknown)
+        return RunData(train, None, samples, files, settings.max_unknown, shapes, settings.data)
     # Of a few pairs, a single one may be more than the share.
     unreadable = unreadable and max(unreadable, 1 / min(len(validation), settings.validation_limit))
     pairs = some(validation, settings.validation_limit, unreadable)
-    return RunData(train, pairs, samples, files, settings.max_unknown)
+    return RunData(train, pairs, samples, files, settings.max_unknown, shapes, settings.data)

@@ -23,6 +23,7 @@ from crn_tf.precision import Precision
 LossName = Literal["content", "best-image", "best-per-class"]
 Pooling = Literal["avg", "max"]
 Recomputation = Literal["auto", "on", "off"]
+Compilation = Literal["off", "on"]
 Labels = Literal["auto", "ids", "colours", "trainids", "labelids"]
 _PAIRS = ("size", "base_grid")  # written as 192x256
 # What runs did that were started before a setting was there, where its default is another today.
@@ -78,6 +79,7 @@ class TrainSettings:
     adam_epsilon: float = 1e-8
     precision: Precision = "float32"
     remat: Recomputation = "auto"
+    jit: Compilation = "off"
     width: float = 1.0
     seed: int = 0
     validation_limit: int = 32

@@ -13,13 +13,13 @@ from crn_tf.data.class_tables import ClassTable
 from crn_tf.model.cascade import module_height
 from crn_tf.model.description import ModelDescription
 from crn_tf.model.loss_weights import TAP_NAMES, find_loss_weights
-from crn_tf.model.losses import LOSSES, tap_errors
+from crn_tf.model.losses import LOSSES, perceptual_distance, tap_errors
 from crn_tf.model.perceiver import build_perceiver, split_blocks
 from crn_tf.model.recomputing import recomputing_blocks, recomputing_generator
 from crn_tf.precision import computing_in
 from crn_tf.saved.checkpoints import named
-from crn_tf.tensors import ClassIds, LossFunction, PerReplica, Photos, Tensor
-from crn_tf.training.memory import choose_recomputation
+from crn_tf.tensors import ClassIds, LossFunction, OneHotLayout, PerReplica, Photos, TapErrors, Tensor
+from crn_tf.training.memory_needs import choose_recomputation
 from crn_tf.training.optimizer import ADAM_EPSILON, Adam, apply_if_finite
 from crn_tf.training.replicas import mean_of_replicas, split
 from crn_tf.training.settings import TrainSettings
@@ -43,11 +43,11 @@ def build_trainer(settings: TrainSettings, description: ModelDescription, replic
     Raises:
         UserError: A file of weights cannot be used.
     """
+    batch = settings.batch // replicas
+    recompute, why = choose_recomputation(settings.remat, description, batch, settings.precision)
     with computing_in(settings.precision):
         perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
         generator = description.build()
-        batch = settings.batch // replicas
-        recompute, why = choose_recomputation(settings.remat, generator, perceiver, batch, settings.precision)
         trainer = Trainer(
             generator,
             perceiver,
@@ -57,6 +57,7 @@ def build_trainer(settings: TrainSettings, description: ModelDescription, replic
             settings.train_modules,
             recompute,
             settings.adam_epsilon,
+            settings.jit == "on",
         )
     return trainer, why
 
@@ -108,6 +109,7 @@ class Trainer:
         train_modules: Sequence[int] | None = None,
         recompute: bool = False,
         epsilon: float = ADAM_EPSILON,
+        jit: bool = False,
     ):
         """Prepare training.
 
@@ -121,8 +123,15 @@ class Trainer:
                 release trained only 512 and 1024 at 1024p.)
             recompute: Keep less for the backward pass and compute it again, which takes longer (see `recomputing`).
             epsilon: Adam's, which is added to the root of its second moment.
+            jit: Have XLA compile the whole step. Results differ by rounding.
+
+        Raises:
+            ValueError: XLA is to compile a step that a distribution strategy shares.
         """
         self._strategy = tf.distribute.get_strategy()
+        if jit and tf.distribute.has_strategy():
+            raise ValueError("XLA compiles steps of one device only: make the trainer outside of a strategy's scope")
+        self._take_step = tf.function(self._step_together, jit_compile=jit or None, autograph=False)
         self.generator, self.perceiver, self.recompute = generator, perceiver, recompute
         self._synthesize, self._blocks = generator, split_blocks(perceiver)
         if recompute:
@@ -179,10 +188,21 @@ class Trainer:
         Returns:
             The loss before the step, and each tap's part of it [taps], over the whole batch.
         """
-        return self._train_step(*split(self._strategy, photos, layouts))
+        return self._take_step(*split(self._strategy, photos, layouts))
 
-    @tf.function
-    def _train_step(self, photos: PerReplica, layouts: PerReplica) -> tuple[Tensor, Tensor]:
+    def trace_step(self, batch: int) -> None:
+        """Trace the training step, which its first call would do; to be called from a thread of its own, so that the
+        first step finds it done. Several devices trace when they are used.
+
+        Args:
+            batch: Layouts in each step.
+        """
+        if self._strategy.num_replicas_in_sync == 1:
+            height, width = self.generator.input_shape[1:3]
+            photos = tf.TensorSpec((batch, height, width, 3), "uint8")
+            self._take_step.get_concrete_function(photos, tf.TensorSpec((batch, height, width), "uint8"))
+
+    def _step_together(self, photos: PerReplica, layouts: PerReplica) -> tuple[Tensor, Tensor]:
         return self._on_replicas(self._train_replica, photos, layouts)
 
     def _train_replica(self, photos: Photos, layouts: ClassIds) -> tuple[Tensor, Tensor]:
@@ -218,16 +238,21 @@ class Trainer:
         """Whether all weights are numbers; waits for the steps that are under way."""
         return bool(tf.reduce_all([tf.reduce_all(tf.math.is_finite(v.value)) for v in self.generator.variables]))
 
-    @tf.function
-    def evaluate(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The loss and each tap's part of it, without a step, on one device. Arguments and results as `train_step`."""
-        return self._compute_loss(photos, layouts)
+    @tf.function(autograph=False)
+    def evaluate(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The loss, each tap's part of it, and the perceptual distance, without a step, on one device.
+
+        Arguments and results as `train_step`; the distance is a scalar.
+        """
+        layouts = ops.one_hot(layouts, self.num_classes)
+        errors = self._compute_errors(photos, layouts)
+        return *self._loss(errors, ops.unstack(self.loss_weights), layouts), perceptual_distance(errors)
 
     def measure(self, photos: tf.Tensor, layouts: tf.Tensor) -> None:
         """Count a batch's terms for `rebalance`, without a step. Arguments as `train_step`."""
         self._measure_step(*split(self._strategy, photos, layouts))
 
-    @tf.function
+    @tf.function(autograph=False)
     def _measure_step(self, photos: PerReplica, layouts: PerReplica) -> None:
         self._on_replicas(self._measure_replica, photos, layouts)
 
@@ -248,8 +273,10 @@ class Trainer:
 
     def _compute_loss(self, photos: Photos, layouts: ClassIds) -> tuple[Tensor, Tensor]:
         layouts = ops.one_hot(layouts, self.num_classes)
+        return self._loss(self._compute_errors(photos, layouts), ops.unstack(self.loss_weights), layouts)
+
+    def _compute_errors(self, photos: Photos, layouts: OneHotLayout) -> list[TapErrors]:
         images = self._synthesize(layouts)  # [B, k, H, W, 3]
         with tf.control_dependencies([images]):  # or the photograph's taps would be computed early, and kept
             photos = ops.cast(photos, "float32")
-        errors = tap_errors(self._blocks, photos, images)
-        return self._loss(errors, ops.unstack(self.loss_weights), layouts)
+        return tap_errors(self._blocks, photos, images)

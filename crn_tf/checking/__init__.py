@@ -1,0 +1,1 @@
+"""Looking at a whole data set before anything is trained on it: `crn check`."""
