@@ -55,6 +55,25 @@ def layer_policy() -> "keras.DTypePolicy":
 
 
 @contextmanager
+def own_defaults() -> Iterator[None]:
+    """What is built in the block, or in a function that this decorates, is as if there were no keras.json: channels
+    last, weights in float32. The policy of a program that has set one is followed, as `layer_policy` does.
+    """
+    import keras
+
+    policy, floatx, order = keras.config.dtype_policy(), keras.config.floatx(), keras.config.image_data_format()
+    keras.config.set_dtype_policy(layer_policy())
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.config.set_image_data_format(order)
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+
+
+@contextmanager
 def computing_in(precision: Precision) -> Iterator[None]:
     """Models built in the block compute in a precision."""
     import keras

@@ -13,11 +13,17 @@ from tests.conftest import ROOT
 # Under a user's settings as they are: the model is part of other Keras programs too.
 PROGRAM = """
 import sys, numpy as np, keras
-from crn_tf import Synthesizer, best_per_class_loss, build_generator, build_perceiver
+from crn_tf import Synthesizer, Trainer, best_per_class_loss, build_generator, build_perceiver
+from crn_tf.model.other_networks.dcgan import build_dcgan_generator
+from crn_tf.model.other_networks.encoder_decoder import build_encoder_decoder
+from crn_tf.model.other_networks.full_resolution import build_full_resolution
+from crn_tf.model.other_networks.pix2pix import build_pix2pix_discriminator
+from crn_tf.model.segmenter import build_segmenter, build_segmenter_head
 from crn_tf.model.losses import tap_errors
 from crn_tf.model.perceiver import split_blocks
 from crn_tf.model.recomputing import recomputing_blocks, recomputing_generator
-print(keras.config.image_data_format(), keras.config.floatx(), keras.config.epsilon())
+before = keras.config.image_data_format(), keras.config.floatx()
+print(*before, keras.config.epsilon())
 generator, perceiver = build_generator(32, 5, 2, width=0.02), build_perceiver("random")
 random = np.random.default_rng(0)
 for variable in generator.variables:
@@ -36,6 +42,18 @@ for kind, synthesize, parts in (
         loss, terms = best_per_class_loss(tap_errors(parts, tf.constant(photo), images), (1.0,) * 6, layout)
     gradients = tape.gradient(loss, generator.trainable_variables)
     results |= {f"{kind}_{i}": keras.ops.convert_to_numpy(g) for i, g in enumerate([images, loss, terms, *gradients])}
+for build in (build_dcgan_generator, build_encoder_decoder, build_full_resolution, build_pix2pix_discriminator):
+    network = build((32, 64), 5, width=0.02)
+    inputs = [layout, photo] if len(network.inputs) == 2 else layout
+    for variable in network.variables:
+        variable.assign(random.standard_normal(variable.shape) * 0.1)
+    results[build.__name__] = keras.ops.convert_to_numpy(network(inputs))
+head = build_segmenter_head([tap.shape[-1] for tap in perceiver.outputs[-3:]], 5)
+results["segmenter"] = keras.ops.convert_to_numpy(build_segmenter(perceiver, head)(photo))
+trainer = Trainer(generator, perceiver, "best-per-class", (1.0,) * 6, 1e-3)
+for step in range(3):
+    results[f"step_{step}"] = trainer.train_step(photo.astype("uint8"), ids)[0].numpy()
+assert keras.config.image_data_format() == before[0] and keras.config.floatx() == before[1]
 np.savez(sys.argv[1], pixels=Synthesizer(generator)(ids), **results)
 """
 
