@@ -257,7 +257,7 @@ def _draw(path: Path, preferences: Sequence[Preference]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [f"{tick / 1000:g} s" for tick in ticks])
     axes.minorticks_off()
-    axes.set_ylim(0, 100)
+    axes.set_ylim(-3, 103)
     axes.set_xlabel("time shown")
     axes.set_ylabel("preferred, per cent of answers (95 % intervals)")
     axes.legend(loc="lower right")
