@@ -31,6 +31,7 @@ from crn_tf.training.flags import TrainFlags
 from crn_tf.training.settings import TrainSettings
 
 WORKER = "--worker"  # first argument of a worker; the second is its task as JSON
+PEAK_SIZES = (512, 1024, 2048, 4096, 8192, 16384)  # of the matrices that measure a machine's peak
 _told: set[str] = set()  # workers' warnings
 HOW_TO_MEASURE = ("steps", "compare", "rounds", "json")  # flags that are no settings of the model
 
@@ -235,10 +236,10 @@ def measure_peak_tflops(precision: str) -> float:
     from keras import ops
 
     best = 0.0
-    for size in (512, 1024, 2048, 4096, 8192, 16384):
+    for size in PEAK_SIZES:
         matrix = ops.cast(keras.random.normal((size, size), seed=0, dtype="float32"), precision)
         # Asking for one number waits for the product.
-        fastest = min(seconds_of(lambda m=matrix: ops.convert_to_numpy(ops.matmul(m, m)[0, 0])) for _ in range(5))
+        fastest = min(seconds_of(lambda m=matrix: ops.convert_to_numpy(ops.matmul(m, m)[0, :1])) for _ in range(5))
         best = max(best, 2 * size**3 / fastest / 1e12)
         if fastest > 0.2:
             break

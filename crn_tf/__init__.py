@@ -1,7 +1,14 @@
 """Cascaded Refinement Networks in TensorFlow and Keras: from semantic layouts to photographs."""
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
+
+from crn_tf.supported import is_command, refuse_unsupported, refuse_without_libraries
+
+if is_command(sys.argv[0] if sys.argv else "", getattr(sys, "orig_argv", ["crn_tf"])):
+    refuse_unsupported()  # before a command imports what is missing where it cannot run
+    refuse_without_libraries()
 
 __version__ = "0.2.0"
 

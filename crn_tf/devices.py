@@ -153,6 +153,8 @@ def explaining_exhaustion(advice: str) -> Iterator[None]:
 
 def _is_exhaustion(error: Exception) -> bool:
     """Whether an error says that memory ran out. TensorFlow says of a full disk that resources are exhausted, too."""
+    if isinstance(error, UserError):  # told already, perhaps before TensorFlow was imported, which takes seconds
+        return False
     import tensorflow as tf
 
     text = str(error).lower()

@@ -50,6 +50,8 @@ from crn_tf.files import make_folder, sha256_of
 from crn_tf.model.cascade import parse_pair
 from crn_tf.model.loss_weights import AUTO, find_loss_weights
 from crn_tf.model.vgg_weights import find_weights
+from crn_tf.pages.gallery import check_gallery_folder, write_gallery
+from crn_tf.pages.gallery_rows import class_colors, rows_of_evaluation
 from crn_tf.saved.run_folder import RunFolder
 from crn_tf.starting import silence_pillow, start_tensorflow
 from crn_tf.synthesis.layouts import check_classes, say_how_labels_are_read
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
 
 Several = UseAppendAction[tuple[tuple[str, ...], ...]]  # --images A=a B=b --images C=c
 MAX_UNREADABLE = 0.05  # share of the pairs that may be incomplete, as in training
+GALLERY = "gallery"  # folder in --out
 _TOLD = ("content_loss", "mean_iou")  # measures whose paired comparisons are printed; the others are in the file
 
 
@@ -123,7 +126,7 @@ class EvaluateSettings:
     )
     """Folder for trained segmenters and features, which later evaluations use again."""
     out: Path = Path("evaluation")
-    """Folder for evaluation.json, evaluation.md, and synthesized pictures."""
+    """Folder for evaluation.json, evaluation.md, the gallery, and synthesized pictures."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -235,6 +238,7 @@ def prepare(settings: EvaluateSettings) -> Task:
     say_how_labels_are_read(data, settings.max_unknown)
     vgg_weights = settings.vgg_weights or str(find_weights())
     make_folder(settings.out)
+    check_gallery_folder(settings.out / GALLERY)
     return Task(settings, kind, data, indices, folders, models, size, loss_weights, vgg_weights, cache)
 
 
@@ -363,6 +367,7 @@ def report(
     lines = reports.notes(networks, len(judged), len(groups), judged.size, methods)
     lines += reports.comparison_lines(comparisons, _TOLD)
     text = "\n".join([reports.table(methods), "", *(f"- {line}" for line in lines)])
+    pictures = reports.picture_rows(judged, found, [[names[number] for number in ids] for ids in present])
     result = {
         "settings": {key: str(value) if isinstance(value, Path) else value for key, value in vars(settings).items()},
         "versions": {name: version(name) for name in ("tensorflow", "keras", "numpy", "scipy", "pillow")}
@@ -375,11 +380,13 @@ def report(
         "notes": lines,
         "methods": methods,
         "comparisons": comparisons,
-        # What a gallery needs: rows with layout, photograph, each method's pictures and scores.
-        "pictures": reports.picture_rows(judged, found, [[names[number] for number in ids] for ids in present]),
+        "pictures": pictures,
     }
     written = reports.write_reports(settings.out, result, text)
-    print(f"\n{text}\n\n{' and '.join(map(str, written))}")
+    rows = rows_of_evaluation(judged, [one.method for one in found], pictures)
+    bar = tqdm(rows, "gallery", len(judged), unit="layout", leave=False, disable=None)
+    page = write_gallery(settings.out / GALLERY, bar, f"{settings.data or task.kind}", class_colors(task.data.classes))
+    print(f"\n{text}\n\n{', '.join(map(str, (*written, page)))}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ ones so that none takes all memory, or for ever.
 """
 
 import errno
-import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -23,6 +23,8 @@ from crn_tf.errors import UserError, one_line
 ABANDONED = 86400.0  # seconds after which a file that others may be writing counts as left behind
 _TOKEN = "[0-9a-f]" * 8  # in temporary names: not the process' number, which is the same in many containers
 _LOCKING_TRIES = 10
+# What a file system answers to a request that it does not know. EBADF: to waiting for what is open for reading only.
+_UNKNOWN_REQUEST = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 SMALL = 1 << 20  # bytes of a JSON file, at most; the largest of ours has some 20,000
 
 
@@ -109,21 +111,41 @@ def reserve(descriptor: int, size: int) -> None:
     try:
         os.posix_fallocate(descriptor, 0, max(1, size))
     except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+        if error.errno not in _UNKNOWN_REQUEST:
             raise
 
 
 def synchronize(path: Path) -> None:
     """Wait until a file, or a folder's list of names, is on the disk.
 
+    Some network and FUSE file systems know no such request, mostly for folders: a warning says so, once.
+
     Raises:
         OSError: The disk failed, or is full.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        if not path.is_dir():
+            raise
+        return  # a folder that may be written to, but not listed
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNKNOWN_REQUEST:
+            raise
+        _warn_unsynchronized(system_words(error))
     finally:
         os.close(descriptor)
+
+
+@functools.cache  # said once
+def _warn_unsynchronized(why: str) -> None:
+    print(
+        f"warning: this file system does not say when files are on the disk ({why}): what was written last may be lost "
+        "if the machine crashes",
+        file=sys.stderr,
+    )
 
 
 def remove_unfinished(folder: Path, untouched_for: float = 0.0) -> None:
@@ -155,7 +177,7 @@ def _last_written(path: Path) -> float:
 def lock(path: Path, refusal: str = "", waiting: str = "") -> BinaryIO:
     """Lock a file, which is made if it is missing, for as long as what is returned stays open and this process lives.
 
-    Where the file system knows no locks, a warning says so.
+    Where the file system knows no locks, a warning says so, once for each folder.
 
     Args:
         path: The file; its folder is made.
@@ -182,16 +204,37 @@ def _open_locked(path: Path, refusal: str, waiting: str) -> BinaryIO:
     except OSError as error:
         raise UserError(f"cannot write {path}: {system_words(error)}") from error
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        if not waiting:
-            file.close()
-            raise UserError(refusal) from error
-        print(waiting, file=sys.stderr)
-        fcntl.flock(file, fcntl.LOCK_EX)
+        if not _try_to_lock(file):
+            if not waiting:
+                file.close()
+                raise UserError(refusal)
+            print(waiting, file=sys.stderr)
+            _try_to_lock(file, wait=True)
     except OSError as error:
-        print(f"warning: {path} cannot be locked ({system_words(error)}): use one process at a time", file=sys.stderr)
+        _warn_unlocked(path.parent, system_words(error))
     return file
+
+
+def _try_to_lock(file: BinaryIO, wait: bool = False) -> bool:
+    """Lock an open file. Returns False if another process has it, and this one is not to wait.
+
+    Raises:
+        OSError: The file system, or the operating system, knows no such locks.
+    """
+    try:
+        import fcntl
+    except ImportError as error:  # Windows
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@functools.cache  # said once for each folder
+def _warn_unlocked(folder: Path, why: str) -> None:
+    print(f"warning: files in {folder} cannot be locked ({why}): use one process at a time", file=sys.stderr)
 
 
 def _is_at(file: BinaryIO, path: Path) -> bool:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from crn_tf.errors import UsageError
 from crn_tf.precision import Precision, slowness_on_cpu
 
 # What TensorFlow logs as errors, though it only says which processor or driver there is not.
@@ -23,16 +24,25 @@ def start_tensorflow(one_at_a_time: bool = False) -> None:
     take only what it needs.
 
     On a machine without a GPU that is a page about missing CUDA drivers, before its log levels are in force.
-    If the import fails, what was kept back is shown.
+    If the import fails, what was kept back is shown. A user's keras.json is not read: it is about other models.
 
     Args:
         one_at_a_time: On a machine without a GPU, run one operation at a time, on all cores. Convolutions that share
             the cores are slower than one after the other, and need their memory at once.
+
+    Raises:
+        UsageError: Keras is to compute with another backend.
     """
+    _require_tensorflow()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors still come through
     with kept_back():
-        import tensorflow as tf
+        with _without_keras_json():
+            import keras
+            import tensorflow as tf
 
+        keras.config.set_image_data_format("channels_last")  # it may have been imported before, with another
+        keras.config.set_floatx("float32")
+        keras.config.set_epsilon(1e-7)
         gpus = tf.config.list_physical_devices("GPU")
         with suppress(RuntimeError):  # TensorFlow computes already, in this process' own way
             for gpu in gpus:  # what is not needed stays free for others, and what is needed can be measured
@@ -73,6 +83,37 @@ def kept_back(noise: re.Pattern[bytes] | None = None) -> Iterator[None]:
 def _flush() -> None:
     with suppress(AttributeError, OSError):  # there is no standard error, or nobody reads it
         sys.stderr.flush()
+
+
+def _require_tensorflow() -> None:
+    """Look which backend Keras has, or will have.
+
+    Raises:
+        UsageError: It is not TensorFlow.
+    """
+    started = sys.modules.get("keras")
+    backend = started.config.backend() if started else os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if backend != "tensorflow":
+        raise UsageError(
+            f"KERAS_BACKEND is {backend!r}, but the commands need TensorFlow: leave it out, or KERAS_BACKEND=tensorflow"
+        )
+
+
+@contextmanager
+def _without_keras_json() -> Iterator[None]:
+    """Keras, if it is imported in the block, has its own defaults.
+
+    Its file can name a backend, a type of numbers, an order of axes and an epsilon, or values that it refuses itself.
+    """
+    before = os.environ.get("KERAS_HOME")
+    os.environ["KERAS_HOME"] = os.devnull  # nothing can be in it, nor be written there
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["KERAS_HOME"]
+        else:
+            os.environ["KERAS_HOME"] = before
 
 
 def warn_of_slowness(precision: Precision) -> None:

@@ -15,17 +15,21 @@ from pathlib import Path
 import tyro
 
 from crn_tf.command_line import how_to_call
-from crn_tf.data.datasets import layout_files
+from crn_tf.data.datasets import EvenSample, layout_files
 from crn_tf.data.fitting import part_used
 from crn_tf.devices import check_gpus, describe_devices, explaining_exhaustion
 from crn_tf.errors import UsageError, run_command
 from crn_tf.export import ExportSettings, export
 from crn_tf.files import make_folder
 from crn_tf.model.cascade import parse_pair
+from crn_tf.pages.gallery import check_gallery_folder, write_gallery
+from crn_tf.pages.gallery_rows import class_colors, rows_of_synthesis
 from crn_tf.saved.run_folder import RunFolder, newest_run
 from crn_tf.starting import silence_pillow, start_tensorflow, warn_of_slowness
 from crn_tf.synthesis import images, layouts
 from crn_tf.synthesis.request import TestSettings, wants_whole_data_set
+
+GALLERY = "gallery"  # folder beside the images
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     weights = settings.weights or newest_run().path
     source = layouts.find_source(settings, RunFolder(weights)) if whole else None
     make_folder(settings.out)
+    if settings.gallery:
+        check_gallery_folder(settings.out / GALLERY)
 
     start_tensorflow(one_at_a_time=True)  # only now: it takes seconds
     check_gpus(settings.require_gpu)
@@ -65,11 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         before_building=lambda model: check_synthesis_memory(model, settings.batch, settings.precision),
     )
     fit = settings.fit or description.fit
-    data = layouts.open_layouts(settings, source, files, description, weights)
-    count = min(len(data), settings.limit or len(data))
+    whole_data = layouts.open_layouts(settings, source, files, description, weights)
+    data = EvenSample(whole_data, settings.limit or len(whole_data))
+    count = len(data)
     outputs = images.output_paths(settings, [data.name(index) for index in range(count)], description.num_images)
-    images.check_outputs(outputs, data)
-    layouts.say_how_labels_are_read(data, settings.max_unknown)
+    images.check_outputs(outputs, whole_data)
+    layouts.say_how_labels_are_read(whole_data, settings.max_unknown)
     print(f"layouts: {count}, images of each: {description.num_images}, model: {told}")
     sizes = [layouts.layout_size(data, index) for index in range(count)]
     layouts.say_what_is_resized(settings, data, sizes, description, fit)
@@ -80,8 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written = images.synthesize(settings, data, fit, [*zip(outputs, wanted, strict=True)], Synthesizer(generator))
     if data.warning():
         print(f"warning: {data.warning()}")
-    say_what_was_written(settings, written, count, description.num_images)
-    return int(written < count)
+    if settings.gallery:
+        rows = rows_of_synthesis(data, written, outputs, weights.name, description.image_size, fit)
+        page = write_gallery(settings.out / GALLERY, rows, f"{weights}", class_colors(data.classes))
+        print(f"to look at: {page}")
+    say_what_was_written(settings, len(written), count, description.num_images)
+    return int(len(written) < count)
 
 
 def say_what_computes(settings: TestSettings) -> None:
@@ -96,8 +107,7 @@ def say_what_computes(settings: TestSettings) -> None:
 
 def say_what_was_written(settings: TestSettings, written: int, count: int, num_images: int) -> None:
     """Tell of how many of the layouts there are images now, and where."""
-    shown = f"shows the first {images.SHEET_ROWS} layouts" if written > images.SHEET_ROWS else "shows them"
-    print(f"{written * num_images} images in {settings.out}; {settings.out / images.CONTACT_SHEET} {shown}")
+    print(f"{written * num_images} images in {settings.out}; at a glance: {settings.out / images.CONTACT_SHEET}")
     if written < count:
         print(f"error: {count - written} of {count} layouts could not be read and were left out", file=sys.stderr)
 

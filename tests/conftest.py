@@ -1,6 +1,7 @@
 """What several tests use."""
 
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -66,3 +67,37 @@ def folder_data(tmp_path) -> Path:
             Image.fromarray(photo).save(root / "photos" / split / f"{number}.png")
     (root / "classes.json").write_text('{"names": ["a", "b"], "palette": [[255, 0, 0], [0, 255, 0]], "void": 2}')
     return root
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Debian's chromium, driven by playwright: what a page does in a real browser."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("no chromium; .ci/run installs Debian's")
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright; requirements-dev.txt has it")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium):
+    """Opens a page in a context of its own; whatever its scripts complain of fails the test."""
+    contexts, complaints = [], []
+
+    def open_it(address: str, **options):
+        contexts.append(chromium.new_context(**({"viewport": {"width": 1280, "height": 800}} | options)))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.goto(address)
+        return page
+
+    open_it.complaints = complaints
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert complaints == []

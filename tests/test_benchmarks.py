@@ -123,6 +123,12 @@ def test_a_variant_that_dies_does_not_cost_the_others_results(tmp_path, capfd):
     assert "batch 3" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_peak_of_matrix_products_is_measured_in_each_precision(precision, monkeypatch):
+    monkeypatch.setattr(measuring, "PEAK_SIZES", (64, 128))
+    assert 1e-6 < measuring.measure_peak_tflops(precision) < 10
+
+
 def test_parameters_of_all_networks_are_counted():
     result = run("parameters.py", "--size", "64x64", "--classes", 3, "--width", 1 / 32)
     assert result.returncode == 0, result.stderr

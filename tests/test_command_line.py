@@ -126,10 +126,13 @@ def test_the_demo_and_then_test_without_arguments(call, tmp_path):
     run = next((tmp_path / "runs").iterdir())
     assert run.name.startswith("demo-32x64-")
     assert f"{run.relative_to(tmp_path)}/stages.png" in output
-    code, output, errors = call("test.py", "--limit", "3")
+    code, output, errors = call("test.py", "--limit", "3", "--gallery")
     assert code == 0, errors
     written = sorted(path.name for path in (tmp_path / "results").iterdir())
-    assert written == ["contact_sheet.png", *(f"toy_val_000{n}.png" for n in range(3))]
+    assert written == ["contact_sheet.png", "gallery", *(f"toy_val_{n:04d}.png" for n in (0, 8, 16))]
+    assert "to look at: results/gallery/index.html" in output
+    told = (tmp_path / "results/gallery/data.js").read_text()
+    assert "toy_val_0008" in told and '"photographs": true' in told
     with Image.open(tmp_path / "results/toy_val_0000.png") as image:
         assert (image.size, image.mode) == ((64, 32), "RGB")
 

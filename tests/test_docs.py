@@ -12,8 +12,8 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "vgg_weights/README
 FOLDERS = "crn_tf|tests|benchmarks|serving|cluster|docs"  # of files that pages name
 SOURCES = [*ROOT.glob("*.py"), *ROOT.glob("crn_tf/**/*.py"), *ROOT.glob("benchmarks/*.py"), *ROOT.glob("tests/*.py")]
 OTHERS = [
-    ROOT / name
-    for name in ("Makefile", ".ci/run", "cluster/slurm.sh", "serving/compose.yaml", "serving/kubernetes.yaml")
+    *(ROOT / name for name in ("Makefile", "Dockerfile", ".ci/run", "cluster/slurm.sh")),
+    *(ROOT / name for name in ("serving/compose.yaml", "serving/kubernetes.yaml")),
 ]
 
 

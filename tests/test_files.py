@@ -2,13 +2,20 @@
 
 import errno
 import os
+import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
+from crn_tf import files
 from crn_tf.errors import UserError
 from crn_tf.files import lock, make_folder, remove_unfinished, reserve, why_not_written, write_text, written_aside
+from tests.conftest import ROOT
+
+PATHS = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def contents(folder):
@@ -152,6 +159,73 @@ def test_who_waited_for_a_file_that_went_away_locks_the_one_that_is_there_now(tm
         lock(path, refusal="taken")
     locked[0].close()
     lock(path, refusal="taken").close()
+
+
+UNKNOWN = [errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS]
+
+
+@pytest.fixture
+def unsaid():
+    """Warnings that are given once have not been given yet."""
+    files._warn_unsynchronized.cache_clear()
+
+
+@pytest.mark.parametrize("number", UNKNOWN)
+@pytest.mark.parametrize("refused", ["folders", "everything"])
+def test_what_cannot_be_waited_for_is_written_and_said_once(tmp_path, monkeypatch, capsys, unsaid, number, refused):
+    synchronize = os.fsync
+
+    def fsync(descriptor):
+        if refused == "everything" or stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        synchronize(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "settings.json", "{}")
+    write_text(tmp_path / "model.json", "{}")
+    with written_aside(tmp_path / "step_3", durable=True) as temporary:
+        temporary.mkdir()
+        (temporary / "a.txt").write_text("1")
+    assert contents(tmp_path) == {"settings.json": "{}", "model.json": "{}", "step_3/a.txt": "1"}
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("warning: this file system") and os.strerror(number) in told
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_disk_that_fails_is_told(tmp_path, monkeypatch, number):
+    (tmp_path / "a.txt").write_text("old")
+    monkeypatch.setattr(os, "fsync", refuse(number))
+    with pytest.raises(UserError, match=rf"^cannot write .*/a\.txt: {os.strerror(number)}$"):
+        write_text(tmp_path / "a.txt", "new")
+    assert contents(tmp_path) == {"a.txt": "old"}
+
+
+@pytest.mark.parametrize("number", [*UNKNOWN, errno.ENOLCK])
+def test_where_no_lock_can_be_had_a_warning_says_so_once(tmp_path, monkeypatch, capsys, number):
+    monkeypatch.setattr("fcntl.flock", refuse(number))
+    for name in ("one", "two"):
+        lock(tmp_path / name, refusal="taken").close()
+        lock(tmp_path / name, waiting="waiting").close()
+    (told,) = capsys.readouterr().err.splitlines()
+    told_of = f"files in {tmp_path} cannot be locked ({os.strerror(number)}): use one process at a time"
+    assert told == f"warning: {told_of}"
+
+
+def test_a_lock_that_is_lost_while_waiting_is_a_warning_too(tmp_path, monkeypatch, capsys):
+    answers = [BlockingIOError(errno.EAGAIN, "taken"), OSError(errno.ENOLCK, "none left")]
+    monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(answers.pop(0)))
+    lock(tmp_path / "lock", waiting="waiting for it").close()
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "waiting for it" and "cannot be locked (No locks available)" in second
+
+
+def test_without_fcntl_as_on_windows_nothing_is_a_traceback(tmp_path):
+    program = (
+        "import sys; sys.modules['fcntl'] = None\nfrom crn_tf.files import lock\nlock(__import__('pathlib').Path('a'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env=PATHS)
+    assert done.returncode == 0
+    assert done.stderr == "warning: files in . cannot be locked (Function not implemented): use one process at a time\n"
 
 
 def test_make_folder_makes_parents_and_accepts_one_that_is_there(tmp_path):

@@ -72,7 +72,7 @@ def test_a_run_folder_holds_settings_logs_sheets_checkpoints_and_weights(setting
     assert [path.name for path in folder.checkpoints()] == ["step_00000010"]
     assert sorted(path.name for path in folder.samples.iterdir()) == [f"epoch_000{n}.png" for n in range(3)]
     with Image.open(folder.samples / "epoch_0002.png") as sheet:
-        assert sheet.width == 4 * 64 + 3 * 4  # layout, photograph, two images
+        assert sheet.width == 4 * (6 * 64) + 3 * 4  # layout, photograph, two images, enlarged six times
     scalars = logged(folder.logs)
     taps = {f"train/tap_{n}" for n in ("image", "conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")}
     assert taps | {"train/loss", "train/images_per_second", "train/peak_memory_gb"} <= scalars.keys()

@@ -8,6 +8,7 @@ import pytest
 import scipy.io
 
 from crn_tf.errors import UserError
+from crn_tf.fetching import Known
 from crn_tf.model import vgg_weights
 from crn_tf.model.vgg_weights import find_weights, read_kernels
 from tests.test_fetching import CONTENT, MD5, server  # noqa: F401  (fixture)
@@ -184,7 +185,7 @@ def published(tmp_path, monkeypatch, kernels):
     """A file in the place of the published one's address."""
     path = write_keras(tmp_path / "published.h5", kernels)
     monkeypatch.setattr(vgg_weights, "KERAS_URL", path.as_uri())
-    monkeypatch.setattr(vgg_weights, "KERAS_MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(vgg_weights, "KERAS_KNOWN", Known(hashlib.md5(path.read_bytes()).hexdigest()))
     monkeypatch.setattr(vgg_weights, "WEIGHTS_FOLDER", tmp_path / "vgg_weights")
     return path
 
@@ -213,7 +214,7 @@ def test_a_damaged_download_is_not_left_to_be_found(published, tmp_path):
 
 def test_imagenet_goes_on_with_what_an_earlier_download_left(server, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(vgg_weights, "KERAS_URL", server.url)
-    monkeypatch.setattr(vgg_weights, "KERAS_MD5", MD5)
+    monkeypatch.setattr(vgg_weights, "KERAS_KNOWN", Known(MD5))
     monkeypatch.setattr(vgg_weights, "WEIGHTS_FOLDER", tmp_path / "vgg_weights")
     server.break_at = 300_000
     with pytest.raises(UserError, match=r"broke off at 300,000 of 1,048,576 bytes, which are kept: call again"):

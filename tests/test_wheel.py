@@ -55,6 +55,7 @@ def test_the_wheel_has_every_module_and_needs_what_requirements_txt_says(wheel):
     needed = re.findall(r"^Requires-Dist: (\S+)", metadata, re.MULTILINE)
     assert [re.split("[<>=]", name)[0] for name in needed] == [re.split("[<>=]", line)[0] for line in lines if line]
     assert "crn = crn_tf.__main__:main" in entries
+    assert re.findall(r"^Requires-Python: (.*)", metadata, re.MULTILINE) == ["<3.14,>=3.11"]
 
 
 def test_the_installed_command_trains_the_toy_in_an_empty_folder_and_synthesizes(installed, tmp_path):
@@ -66,6 +67,7 @@ def test_the_installed_command_trains_the_toy_in_an_empty_folder_and_synthesizes
     toy = ("--dataset", "toy", "--vgg-weights", "random", "--size", "16x32", "--width", "0.01", "--images", "1")
     told = crn("train", *toy, "--steps", "2", "--validation-limit", "2", "--out", "run")
     assert "done at step 2" in told
+    assert crn("test", "--help").startswith("usage: crn test ")
     crn("test", "--weights", "run", "--limit", "1")
     assert (tmp_path / "results/toy_val_0000.png").is_file()
     where = [installed / "python", "-c", "import crn_tf.train; print(crn_tf.train.__file__)"]

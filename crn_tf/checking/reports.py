@@ -14,9 +14,9 @@ from crn_tf.data.class_lists import hex_color
 from crn_tf.data.conventions import Convention
 from crn_tf.data.images import Size, read_photo
 from crn_tf.data.layouts import LayoutReader, colorize
-from crn_tf.data.sheets import TILE_WIDTH, Column, draw_sheet
+from crn_tf.data.sheets import TILE_WIDTH, Column, draw_sheet, legend_of
 from crn_tf.errors import UserError
-from crn_tf.tensors import Pixels
+from crn_tf.tensors import Layout, Pixels
 
 _SIZES = 3  # that are named
 _VALUES = 12  # ids or colours that are named, where there is no class table
@@ -118,7 +118,7 @@ def _census_json(census: Census) -> dict[str, Any]:
 
 
 def draw_overview(convention: Convention | None, pairs: Sequence[PairCensus], rows: int) -> Pixels | None:
-    """Some pairs, evenly spaced: photograph, layout in its colours, and both overlaid.
+    """Some pairs, evenly spaced: layout in its colours, photograph, and both overlaid; with a legend of the classes.
 
     Args:
         convention: How the layouts are read.
@@ -136,9 +136,10 @@ def draw_overview(convention: Convention | None, pairs: Sequence[PairCensus], ro
     shown = [rowed for one in _spread(pairs, rows) if (rowed := _row(one, reader, size))]
     if not shown:
         return None
-    headings = ("photograph", "layout", "both")[: len(shown[0])] if len(shown[0]) > 1 else ("layout",)
-    whole = [row for row in shown if len(row) == len(shown[0])]
-    return draw_sheet([Column(heading, [row[i] for row in whole]) for i, heading in enumerate(headings)])
+    headings = ("layout", "photograph", "both")[: len(shown[0][1])]
+    whole = [row for row in shown if len(row[1]) == len(headings)]
+    columns = [Column(heading, [row[1][i] for row in whole]) for i, heading in enumerate(headings)]
+    return draw_sheet(columns, legend_of(np.stack([row[0] for row in whole]), reader.classes))
 
 
 def _spread(pairs: Sequence[PairCensus], count: int) -> list[PairCensus]:
@@ -147,14 +148,15 @@ def _spread(pairs: Sequence[PairCensus], count: int) -> list[PairCensus]:
     return [sound[(2 * index + 1) * len(sound) // (2 * count)] for index in range(count)]
 
 
-def _row(one: PairCensus, reader: LayoutReader, size: Size) -> list[Pixels]:
-    """A pair's pictures: photograph, layout and both, or the layout alone; none if they cannot be read."""
+def _row(one: PairCensus, reader: LayoutReader, size: Size) -> tuple[Layout, list[Pixels]] | None:
+    """A pair's layout, and its pictures: layout, photograph, both, or the layout alone; None if they cannot be read."""
     try:
-        layout = colorize(reader.read(one.pair.layout, size, "crop"), reader.classes)
+        layout = reader.read(one.pair.layout, size, "crop")
+        colored = colorize(layout, reader.classes)
         if one.pair.photo is None:
-            return [layout]
+            return layout, [colored]
         photo = read_photo(one.pair.photo, size, "crop")
     except UserError:  # it is among the findings
-        return []
-    both = Image.blend(Image.fromarray(layout), Image.fromarray(photo), _SHARE)
-    return [photo, layout, np.asarray(both)]
+        return None
+    both = Image.blend(Image.fromarray(colored), Image.fromarray(photo), _SHARE)
+    return layout, [colored, photo, np.asarray(both)]

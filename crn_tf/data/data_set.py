@@ -24,6 +24,13 @@ class DataSet(Protocol):
             UserError: One of the pair's files is missing, damaged, or not what it should be.
         """
 
+    def load_photo(self, index: int, size: Size, fit: Fit) -> Pixels | None:
+        """Read a photograph at a size, uint8 [H, W, 3]; None if there is only a layout.
+
+        Raises:
+            UserError: The file is missing or damaged.
+        """
+
     def load_layout(self, index: int, size: Size, fit: Fit) -> Layout:
         """Read a layout at a size: uint8 [H, W].
 
@@ -64,6 +71,9 @@ class EvenSample:
 
     def load(self, index: int, size: Size, fit: Fit) -> tuple[Pixels, Layout]:
         return self._data.load(self._indices[index], size, fit)
+
+    def load_photo(self, index: int, size: Size, fit: Fit) -> Pixels | None:
+        return self._data.load_photo(self._indices[index], size, fit)
 
     def load_layout(self, index: int, size: Size, fit: Fit) -> Layout:
         return self._data.load_layout(self._indices[index], size, fit)

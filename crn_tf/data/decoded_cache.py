@@ -127,6 +127,10 @@ class DecodedCache:
         layout = self.load_layout(index, size, fit)
         return self._read("photos.uint8", index), layout
 
+    def load_photo(self, index: int, size: Size, fit: Fit) -> np.ndarray:
+        """The photograph of a pair, uint8 [H, W, 3]. Arguments and errors as `load`."""
+        return self.load(index, size, fit)[0]
+
     def load_layout(self, index: int, size: Size, fit: Fit) -> np.ndarray:
         """The layout of a pair, uint8 [H, W]. Arguments and errors as `load`."""
         if (tuple(size), fit) != (tuple(self._size), self._fit):

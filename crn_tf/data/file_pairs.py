@@ -82,6 +82,10 @@ class FileDataSet:
             raise UserError(f"the layout {pair.layout} has no photograph; expected a photograph of the same name")
         return read_photo(pair.photo, size, fit), self.load_layout(index, size, fit)
 
+    def load_photo(self, index: int, size: Size, fit: Fit) -> Pixels | None:
+        photo = self.pairs[index].photo
+        return None if photo is None else read_photo(photo, size, fit)
+
     def load_layout(self, index: int, size: Size, fit: Fit) -> Layout:
         return self._reader.read(self.pairs[index].layout, size, fit)
 

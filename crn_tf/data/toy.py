@@ -28,6 +28,9 @@ class ToyDataSet:
     def load(self, index: int, size: Size, fit: Fit) -> tuple[Pixels, Layout]:
         return scenes.draw_scene(self._first_seed + index, *size)
 
+    def load_photo(self, index: int, size: Size, fit: Fit) -> Pixels:
+        return self.load(index, size, fit)[0]
+
     def load_layout(self, index: int, size: Size, fit: Fit) -> Layout:
         return self.load(index, size, fit)[1]
 

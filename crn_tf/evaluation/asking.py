@@ -10,8 +10,13 @@ from crn_tf.evaluation.methods import MEAN_COLORS, PHOTOGRAPHS
 from crn_tf.saved.run_folder import no_weights
 
 
-def parse_folders(named: Iterable[str]) -> dict[str, Path]:
+def parse_folders(named: Iterable[str], option: str = "--images", taken: Iterable[str] = ()) -> dict[str, Path]:
     """Methods' names and folders, from NAME=FOLDER.
+
+    Args:
+        named: What was typed.
+        option: Behind which option.
+        taken: Names of other methods.
 
     Raises:
         UsageError: One is not like that, has a name that is taken, or there is no such folder.
@@ -20,10 +25,10 @@ def parse_folders(named: Iterable[str]) -> dict[str, Path]:
     for text in named:
         name, is_, folder = text.partition("=")
         if not (is_ and name and folder):
-            raise UsageError(f"--images {text}: expected NAME=FOLDER, such as SPADE=results/spade")
-        _check_name(name, folders)
+            raise UsageError(f"{option} {text}: expected NAME=FOLDER, such as SPADE=results/spade")
+        _check_name(name, [*taken, *folders])
         if not Path(folder).is_dir():
-            raise UsageError(f"--images {text}: there is no folder {folder}")
+            raise UsageError(f"{option} {text}: there is no folder {folder}")
         folders[name] = Path(folder)
     return folders
 

@@ -7,7 +7,8 @@ import keras
 from keras import layers
 
 from crn_tf.model.cascade import module_channels
-from crn_tf.model.layers import Convolution, NormalizedLeakyReLU, UpsampledConvolution
+from crn_tf.model.layers import CHANNELS_LAST, Convolution, NormalizedLeakyReLU, UpsampledConvolution
+from crn_tf.precision import layer_policy
 from crn_tf.tensors import Features, Images, OneHotLayout
 
 
@@ -53,10 +54,11 @@ def build_generator(
         raise ValueError(f"counts and width must be positive: {num_classes=}, {num_images=}, {width=}, {base_grid=}")
     image_width = height // rows * columns
 
-    layout = keras.Input((height, image_width, num_classes), name="layout")
+    layout = keras.Input((height, image_width, num_classes), dtype="float32", name="layout")
     pyramid = {height: layout}  # the layout at every module's size, by exact 2x2 means: area downsampling
     for size in list(modules)[-2::-1]:
-        pyramid[size] = layers.AveragePooling2D(2, name=f"layout_{size}")(pyramid[2 * size])
+        halve = layers.AveragePooling2D(2, data_format=CHANNELS_LAST, dtype=layer_policy(), name=f"layout_{size}")
+        pyramid[size] = halve(pyramid[2 * size])
 
     features: Features = None
     for size, channels in modules.items():
@@ -78,17 +80,26 @@ def refinement_module(features: Features | None, layout: OneHotLayout, size: int
     Returns:
         Features [B, h, w, channels].
     """
+    policy = layer_policy()
 
     def convolution(step: int) -> Convolution:
-        return Convolution(channels, 3, padding="same", use_bias=False, name=f"module_{size}_conv{step}")
+        return Convolution(
+            channels,
+            3,
+            padding="same",
+            use_bias=False,
+            data_format=CHANNELS_LAST,
+            dtype=policy,
+            name=f"module_{size}_conv{step}",
+        )
 
     if features is None:
         x = convolution(1)(layout)
     else:  # on upsampled features beside the layout
-        x = UpsampledConvolution(channels, name=f"module_{size}_conv1")([features, layout])
-    x = NormalizedLeakyReLU(name=f"module_{size}_norm1")(x)
+        x = UpsampledConvolution(channels, dtype=policy, name=f"module_{size}_conv1")([features, layout])
+    x = NormalizedLeakyReLU(dtype=policy, name=f"module_{size}_norm1")(x)
     x = convolution(2)(x)
-    return NormalizedLeakyReLU(name=f"module_{size}_norm2")(x)
+    return NormalizedLeakyReLU(dtype=policy, name=f"module_{size}_norm2")(x)
 
 
 def project_images(features: Features, num_images: int, name: str) -> Images:
@@ -103,7 +114,8 @@ def project_images(features: Features, num_images: int, name: str) -> Images:
         float32 [B, k, H, W, 3], on the 0..255 scale.
     """
     # A linear projection in float32: 8 bits of mantissa would be too coarse for 256 grey levels.
-    return arrange_images(layers.Conv2D(3 * num_images, 1, dtype="float32", name=name)(features), num_images)
+    project = layers.Conv2D(3 * num_images, 1, data_format=CHANNELS_LAST, dtype="float32", name=name)
+    return arrange_images(project(features), num_images)
 
 
 def arrange_images(colors: Features, num_images: int = 1) -> Images:

@@ -18,6 +18,9 @@ Shape = tuple[Any, ...]  # as Keras has it: whole numbers, and None for the batc
 Gradient = Callable[..., Any]  # from the result's gradient to the arguments' gradients
 
 EPSILON = 1e-12  # of the normalization (the release)
+CHANNELS_LAST = "channels_last"  # said to each layer and operation: a user's keras.json may have another default
+
+_conv = functools.partial(ops.conv, padding="same", data_format=CHANNELS_LAST)
 
 
 @keras.saving.register_keras_serializable("crn_tf")
@@ -56,7 +59,7 @@ class UpsampledConvolution(keras.layers.Layer):
         kernel = ops.convert_to_tensor(self.kernel)
         of_features, of_layout = kernel[:, :, : self.depth], kernel[:, :, self.depth :]
         taps = ops.reshape(ops.transpose(of_features, (2, 0, 1, 3)), (self.depth, 9 * self.channels))
-        return _convolve_upsampled(features, taps) + ops.conv(layout, of_layout, padding="same")
+        return _convolve_upsampled(features, taps) + _conv(layout, of_layout)
 
     def compute_output_shape(self, input_shapes: Sequence[Shape]) -> Shape:
         """The layout's height and width."""
@@ -112,12 +115,15 @@ class Convolution(keras.layers.Conv2D):
         """Describe the layer. Arguments as Keras' Conv2D.
 
         Raises:
-            ValueError: The kernel is not 3x3, the padding is not 'same', or there are strides, dilation or groups.
+            ValueError: The kernel is not 3x3, the padding is not 'same', there are strides, dilation or groups, or
+                channels come first.
         """
         super().__init__(*arguments, **options)
-        found = self.kernel_size, self.strides, self.dilation_rate, self.groups, self.padding
-        if found != ((3, 3), (1, 1), (1, 1), 1, "same"):
-            raise ValueError(f"expected a kernel of 3x3, no strides, dilation or groups, and 'same' padding: {found}")
+        found = self.kernel_size, self.strides, self.dilation_rate, self.groups, self.padding, self.data_format
+        if found != ((3, 3), (1, 1), (1, 1), 1, "same", CHANNELS_LAST):
+            raise ValueError(
+                f"expected a kernel of 3x3, no strides, dilation or groups, 'same' padding, and channels last: {found}"
+            )
 
     def convolution_op(self, inputs: Features, kernel: Tensor) -> Features:
         """[B, h, w, D] and [3, 3, D, filters] -> [B, h, w, filters]."""
@@ -139,7 +145,7 @@ def _convolve(x: Features, kernel: Tensor) -> tuple[Features, Gradient]:
     def gradient(*args: Tensor, upstream: Tensor = None) -> tuple[Tensor, Tensor]:
         upstream = args[0] if upstream is None else upstream
         # The transposed convolution is a convolution with the kernel turned round.
-        of_x = ops.conv(upstream, ops.transpose(ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2)), padding="same")
+        of_x = _conv(upstream, ops.transpose(ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2)))
         # With a border of zeros, a shift in the image is a shift in the list of pixels: a view, not a copy.
         _, _, width, channels = x.shape
         width += 2
@@ -153,7 +159,7 @@ def _convolve(x: Features, kernel: Tensor) -> tuple[Features, Gradient]:
         ]
         return of_x, ops.reshape(ops.stack(taps), kernel.shape)
 
-    return ops.conv(x, kernel, padding="same"), gradient
+    return _conv(x, kernel), gradient
 
 
 @ops.custom_gradient

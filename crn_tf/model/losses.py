@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from crn_tf.model.layers import CHANNELS_LAST
 from crn_tf.model.loss_weights import LOSS_WEIGHTS
 from crn_tf.model.passes import fused
 from crn_tf.tensors import (
@@ -101,7 +102,7 @@ def layout_pyramid(layout: OneHotLayout, errors: Sequence[TapErrors]) -> list[On
     Returns:
         A list of [B, h, w, C], one for each tap.
     """
-    halve = layers.AveragePooling2D(2, padding="same", dtype="float32")
+    halve = layers.AveragePooling2D(2, padding="same", data_format=CHANNELS_LAST, dtype="float32")
     pyramid = []
     for error in errors:
         while layout.shape[1] > error.shape[2] or layout.shape[2] > error.shape[3]:

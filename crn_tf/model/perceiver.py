@@ -9,8 +9,11 @@ from typing import Literal
 import keras
 from keras import layers
 
+from crn_tf.model.layers import CHANNELS_LAST
 from crn_tf.model.vgg_weights import read_kernels
+from crn_tf.precision import layer_policy
 
+_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, and how many convolutions
 TAPS = ("block1_conv2", "block2_conv2", "block3_conv2", "block4_conv2", "block5_conv2")
 MEAN_RGB = (123.68, 116.779, 103.939)  # of the ImageNet photographs VGG19 was trained on
 
@@ -42,15 +45,13 @@ def build_perceiver(weights: str | Path, pooling: Literal["avg", "max"] = "avg")
     if pooling not in ("avg", "max"):
         raise ValueError(f'pooling is "avg" or "max", not {pooling!r}')
     pool = layers.AveragePooling2D if pooling == "avg" else layers.MaxPooling2D
-    vgg19 = keras.applications.VGG19(include_top=False, weights=None, input_shape=(None, None, 3))
-
-    images = keras.Input((None, None, 3), name="images")
+    policy = layer_policy()
+    images = keras.Input((None, None, 3), dtype="float32", name="images")
     # In float32 also under mixed precision: 8 bits of mantissa would round pixels to whole grey levels.
     x = layers.Rescaling(1.0, [-mean for mean in MEAN_RGB], dtype="float32", name="minus_mean")(images)
     taps = []
-    for layer in vgg19.layers[1:]:
-        # The release pools with 'same' padding: at odd sizes the last row and column are kept.
-        x = pool(2, padding="same", name=layer.name)(x) if layer.name.endswith("pool") else layer(x)
+    for layer in _layers(pool, policy):
+        x = layer(x)
         if layer.name in TAPS:
             taps.append(x)
         if layer.name == TAPS[-1]:
@@ -65,6 +66,23 @@ def build_perceiver(weights: str | Path, pooling: Literal["avg", "max"] = "avg")
     return perceiver
 
 
+def _layers(pool: type[keras.layers.Layer], policy: keras.DTypePolicy) -> list[keras.layers.Layer]:
+    """VGG19's layers without its head, as Keras' own model calls them; that one cannot be built where a user's
+    keras.json has channels first.
+    """
+    made: list[keras.layers.Layer] = []
+    for block, (channels, convolutions) in enumerate(_BLOCKS, 1):
+        for step in range(1, convolutions + 1):
+            name = f"block{block}_conv{step}"
+            convolution = layers.Conv2D(
+                channels, 3, padding="same", activation="relu", data_format=CHANNELS_LAST, dtype=policy, name=name
+            )
+            made.append(convolution)
+        # The release pools with 'same' padding: at odd sizes the last row and column are kept.
+        made.append(pool(2, padding="same", data_format=CHANNELS_LAST, dtype=policy, name=f"block{block}_pool"))
+    return made
+
+
 def split_blocks(perceiver: keras.Model) -> list[keras.Model]:
     """Cut the perceiver after each pooling.
 
@@ -76,8 +94,10 @@ def split_blocks(perceiver: keras.Model) -> list[keras.Model]:
     """
     blocks, start = [], perceiver.input
     for name, tap in zip(TAPS, perceiver.outputs, strict=True):
-        last = name == TAPS[-1]
-        end = layers.Identity()(tap) if last else perceiver.get_layer(name.replace("_conv2", "_pool")).output
+        if name == TAPS[-1]:
+            end = layers.Identity(dtype=perceiver.get_layer(name).dtype_policy)(tap)
+        else:
+            end = perceiver.get_layer(name.replace("_conv2", "_pool")).output
         blocks.append(keras.Model(start, [tap, end]))
         start = end
     return blocks

@@ -10,6 +10,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from crn_tf.model.layers import CHANNELS_LAST
+from crn_tf.precision import own_defaults
 from crn_tf.tensors import Features
 
 HEAD_TAPS = 3  # the perceiver's last ones: an image's height and width over 4, 8 and 16
@@ -33,7 +35,7 @@ class UpsampledLike(layers.Layer):
         """
         super().__init__(**options)
         self.factor = factor
-        self._upsample = layers.UpSampling2D(factor, interpolation="bilinear")
+        self._upsample = layers.UpSampling2D(factor, data_format=CHANNELS_LAST, interpolation="bilinear")
 
     def build(self, input_shapes: Sequence[Sequence[Any]]) -> None:
         """There are no weights to make."""
@@ -54,6 +56,7 @@ class UpsampledLike(layers.Layer):
         return {**super().get_config(), "factor": self.factor}
 
 
+@own_defaults()
 def build_segmenter_head(depths: Sequence[int], num_classes: int, channels: int = CHANNELS) -> keras.Model:
     """Build the part of the segmenter that is trained.
 

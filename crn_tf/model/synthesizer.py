@@ -30,9 +30,10 @@ class Synthesizer:
             generator: From `build_generator`, `ModelDescription.build` or `load_generator`.
         """
         height, width, self.num_classes = generator.input_shape[1:]
+        self.num_images: int = generator.output_shape[1]
         layouts = keras.Input((height, width), dtype="uint8", name="layouts")
         known = ops.minimum(layouts, self.num_classes - 1)  # an exported model has no Python that refuses other ids
-        images = generator(ops.one_hot(known, self.num_classes))
+        images = generator(ops.one_hot(known, self.num_classes, dtype="float32"))
         images = ops.cast(ops.round(ops.clip(images, 0, 255)), "uint8")
         self.model = keras.Model(layouts, images, name="synthesizer")  # uint8 [B, H, W] -> uint8 [B, k, H, W, 3]
         self.model.compile(jit_compile=False)

@@ -5,15 +5,17 @@ from pathlib import Path
 import numpy as np
 
 from crn_tf.errors import UserError, one_line
-from crn_tf.fetching import fetch, md5_of
+from crn_tf.fetching import Known, fetch, md5_of
 from crn_tf.weights_guard import check_weights_file
 
 WEIGHTS_FOLDER = Path("vgg_weights")
 KERAS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 KERAS_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg19/{KERAS_FILE}"
-KERAS_MD5 = "253f8cb515780f3b799900260a226db6"
+KERAS_KNOWN = Known("253f8cb515780f3b799900260a226db6", size=80_134_624, begins=b"\x89HDF\r\n\x1a\n")
 MATLAB_FILE = "imagenet-vgg-verydeep-19.mat"
 MATLAB_URL = f"https://cqf.io/data/Tensorflow_models/VGG_Model/{MATLAB_FILE}"
+# MatConvNet published several, of 534,904,783 bytes and more: 575 MB of floats, which hardly shrink.
+MATLAB_KNOWN = Known(least=500_000_000, begins=b"MATLAB 5.0 MAT-file")
 
 Kernels = dict[str, tuple[np.ndarray, np.ndarray]]  # layer name -> kernel [h, w, in, out] for RGB input, bias [out]
 
@@ -84,12 +86,12 @@ def _fetch_keras_file() -> Path:
     path = WEIGHTS_FOLDER / KERAS_FILE
     if not path.exists():
         try:
-            fetch(KERAS_URL, path, KERAS_MD5)
+            fetch(KERAS_URL, path, KERAS_KNOWN)
         except UserError as error:
             raise UserError(f"{error}. Or put the file into {WEIGHTS_FOLDER.resolve()} by hand.") from error
-    elif md5_of(path) != KERAS_MD5:
+    elif md5_of(path) != KERAS_KNOWN.md5:
         raise UserError(
-            f"{path} is not the file that Keras publishes: its MD5 is not {KERAS_MD5}. Remove it, and it will be "
+            f"{path} is not the file that Keras publishes: its MD5 is not {KERAS_KNOWN.md5}. Remove it, and it will be "
             f"fetched; or use it as it is, with --vgg-weights {path}"
         )
     return path

@@ -17,7 +17,7 @@ from crn_tf.data.images import Fit, Size, resize, write_image
 from crn_tf.data.layouts import colorize
 from crn_tf.errors import UsageError, UserError
 from crn_tf.synthesis.request import TestSettings
-from crn_tf.tensors import Layout
+from crn_tf.tensors import Layout, Pixels
 
 if TYPE_CHECKING:
     from crn_tf.model.synthesizer import Synthesizer
@@ -52,8 +52,8 @@ def synthesize(
     fit: Fit,
     outputs: Sequence[tuple[list[Path], Size | None]],
     synthesizer: "Synthesizer",
-) -> int:
-    """Synthesize the first layouts of a data set, and write an image each and a contact sheet.
+) -> list[int]:
+    """Synthesize the layouts of a data set, and write an image each and a contact sheet.
 
     Args:
         settings: What was asked for.
@@ -63,35 +63,75 @@ def synthesize(
         synthesizer: Of the model.
 
     Returns:
-        Of how many layouts there are images.
+        The numbers of the layouts of which there are images.
 
     Raises:
         UserError: No layout can be read, or an image cannot be written.
     """
-    layouts_shown: list[np.ndarray] = []
-    images_shown: list[np.ndarray] = []
-    written = 0
+    sheet = ContactSheet(data, fit, synthesizer.size, synthesizer.num_images, len(outputs))
+    written: list[int] = []
     with tqdm(total=len(outputs), unit="layout") as bar:
         for batch in batches(readable_layouts(data, len(outputs), synthesizer.size, fit, bar), settings.batch):
-            layouts = np.stack([layout for _, layout in batch])
-            collections = synthesizer(layouts)
-            for (index, _), images in zip(batch, collections, strict=True):
+            collections = synthesizer(np.stack([layout for _, layout in batch]))
+            for (index, layout), images in zip(batch, collections, strict=True):
                 paths, size = outputs[index]
                 for path, image in zip(paths, images, strict=True):
                     if size and size != image.shape[:2]:
                         image = np.asarray(resize(Image.fromarray(image), size, "resize", Image.Resampling.BICUBIC))
                     write_image(path, image)
-            missing = SHEET_ROWS - len(layouts_shown)
-            layouts_shown += list(layouts[:missing])
-            images_shown += list(collections[:missing])
-            written += len(batch)
+                sheet.show(index, layout, images)
+                written.append(index)
             bar.update(len(batch))
     if not written:
         raise UserError(f"none of the {len(outputs)} layouts could be read: no images were written")
-    layout_column = sheets.Column("layout", colorize(np.stack(layouts_shown), data.classes))
-    sheet = sheets.draw_sheet([layout_column, *sheets.collection_columns(np.stack(images_shown))])
-    write_image(settings.out / CONTACT_SHEET, sheet)
+    write_image(settings.out / CONTACT_SHEET, sheet.finish())
     return written
+
+
+class ContactSheet:
+    """Some of the layouts, evenly spaced, with their photographs where there are any, and the images of them."""
+
+    def __init__(self, data: DataSet, fit: Fit, size: Size, num_images: int, count: int) -> None:
+        """Begin the sheet of the first layouts of a data set.
+
+        Args:
+            data: The layouts.
+            fit: How they are brought to the size.
+            size: Height and width of the images.
+            num_images: Of each layout.
+            count: How many layouts.
+        """
+        self._data, self._fit, self._size = data, fit, size
+        self._photographs = self._photograph(0) is not None
+        headings = sheets.headings(self._photographs, num_images)
+        rows = sheets.rows_that_fit(len(headings), size, min(count, SHEET_ROWS))
+        self._rows = {row * count // rows: row for row in range(rows)}
+        self._sheet = sheets.Sheet(headings, rows, size)
+        self._seen: list[Layout] = []
+
+    def show(self, index: int, layout: Layout, images: Pixels) -> None:
+        """Show a layout, uint8 [H, W], and the images of it, uint8 [k, H, W, 3], if it is among the chosen."""
+        row = self._rows.get(index)
+        if row is None:
+            return
+        self._seen.append(layout)
+        pictures = [colorize(layout, self._data.classes), *images]
+        if self._photographs:
+            photo = self._photograph(index)
+            pictures.insert(1, np.full_like(pictures[0], 255) if photo is None else photo)
+        for column, picture in enumerate(pictures):
+            self._sheet.put(row, column, picture)
+
+    def finish(self) -> Pixels:
+        """The sheet, with a legend of the classes: uint8 [height, width, 3]."""
+        legend = sheets.legend_of(np.stack(self._seen), self._data.classes) if self._seen else ()
+        return self._sheet.finish(legend)
+
+    def _photograph(self, index: int) -> Pixels | None:
+        try:
+            return self._data.load_photo(index, self._size, self._fit)
+        except UserError:  # images do without it
+            return None
 
 
 def readable_layouts(data: DataSet, count: int, size: Size, fit: Fit, bar: "tqdm[Any]") -> Iterator[tuple[int, Layout]]:

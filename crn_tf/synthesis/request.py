@@ -50,7 +50,9 @@ class TestSettings:
     out: Path = Path("results")
     """Folder for the images."""
     limit: Annotated[int | None, arg(metavar="N", help_behavior_hint=INSTEAD("all"))] = None
-    """Synthesize only the first layouts."""
+    """Synthesize only so many layouts, evenly spaced."""
+    gallery: Switch = False
+    """Write a page to look at them, too: gallery/index.html beside the images."""
     format: ImageFormat = "png"
     """Format of the images."""
     batch: int = 1

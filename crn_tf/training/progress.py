@@ -94,6 +94,7 @@ class Progress:
             pairs: How many the epoch has.
             done: How many of them came before.
         """
+        compiling, self._compiled = not self._compiled, True
         bar = tqdm(
             desc=f"epoch {number}/{epochs}",
             total=pairs,
@@ -101,8 +102,8 @@ class Progress:
             unit="img",
             mininterval=0.5 if sys.stderr.isatty() else 30,
             disable=not self._tells,
+            postfix="compiling the first step" if compiling else None,
         )
-        compiling, self._compiled = not self._compiled, True
         return EpochProgress(bar, compiling)
 
 
@@ -110,10 +111,8 @@ class EpochProgress:
     """The bar of an epoch, and the mean of its loss."""
 
     def __init__(self, bar: "tqdm[Any]", compiling: bool = False):
-        """Show a bar; `compiling`: that its first step will take longer than the others."""
+        """Of a bar; `compiling`: it says so until its first step is taken."""
         self._bar, self._compiling = bar, compiling
-        if compiling:
-            bar.set_postfix_str("compiling the first step")
         self._sum, self._applied, self._skipped = 0.0, 0, 0
         self._newest: deque[tuple[float, int]] = deque(maxlen=SHOWN_WINDOWS)
 

@@ -98,22 +98,23 @@ class SampleSheets:
         Raises:
             UserError: The sheet cannot be written.
         """
-        pairs = list(self._pairs.batches(0, len(self._pairs.data)))
-        photos = np.concatenate([photo.numpy() for photo, _ in pairs])
-        layouts = np.concatenate([layout.numpy() for _, layout in pairs])
+        photos, layouts = self._load()
         images = np.concatenate([self._synthesizer(layout[None]) for layout in layouts])
-        sheet = sheets.draw_sheet(
-            [
-                sheets.Column("layout", colorize(layouts, self._classes)),
-                sheets.Column("photograph", photos),
-                *sheets.collection_columns(images),
-            ]
-        )
+        pictures = [colorize(layouts, self._classes), photos, *images.swapaxes(0, 1)]
+        headings = sheets.headings(photographs=True, images=images.shape[1])
+        columns = [sheets.Column(*column) for column in zip(headings, pictures, strict=True)]
+        sheet = sheets.draw_sheet(columns, sheets.legend_of(layouts, self._classes))
         write_image(self._folder.sample_sheet(epoch), sheet)
         return sheet
 
+    def _load(self) -> tuple[np.ndarray, np.ndarray]:
+        """The photographs, uint8 [N, H, W, 3], and the layouts, uint8 [N, H, W]."""
+        pairs = list(self._pairs.batches(0, len(self._pairs.data)))
+        photos = np.concatenate([photo.numpy() for photo, _ in pairs])
+        return photos, np.concatenate([layout.numpy() for _, layout in pairs])
+
     def write_stages(self, image_size: Size, start: str) -> None:
-        """Write the run in one picture: layout, synthesized at several epochs, photograph.
+        """Write the run in one picture: layout, photograph, synthesized at several epochs.
 
         Args:
             image_size: Height and width of an image in the sheets.
@@ -126,19 +127,23 @@ class SampleSheets:
         if not paths:  # stopped before the first, or removed
             return
         chosen = [paths[i] for i in sorted({round(i) for i in np.linspace(0, len(paths) - 1, STAGES)})]
+        grid = sheets.plan_grid(len(self._pairs.data), 2 + self._synthesizer.num_images, image_size)
         stages = {}
         for path in chosen:
             with suppress(UserError):  # a crash of the machine may have cut it short
-                stages[path] = np.asarray(read_image(path))
+                sheet = np.asarray(read_image(path))
+                if sheets.tiles(sheet, 0, grid):  # older versions' have another grid
+                    stages[path] = sheet
         if not stages:
             return
 
         def column(heading: str, sheet: np.ndarray, number: int) -> sheets.Column:
-            return sheets.Column(heading, sheets.tiles(sheet, number, image_size))
+            return sheets.Column(heading, sheets.tiles(sheet, number, grid))
 
         last = list(stages.values())[-1]
         numbers = {path: int(path.stem[6:]) for path in stages}
         headings = {path: f"epoch {number}" if number else start for path, number in numbers.items()}
         synthesized = [column(headings[path], sheet, 2) for path, sheet in stages.items()]
-        columns = [column("layout", last, 0), *synthesized, column("photograph", last, 1)]
-        write_image(self._folder.stages, sheets.draw_sheet(columns))
+        columns = [column("layout", last, 0), column("photograph", last, 1), *synthesized]
+        legend = sheets.legend_of(self._load()[1], self._classes)
+        write_image(self._folder.stages, sheets.draw_sheet(columns, legend))

@@ -16,7 +16,7 @@ from crn_tf.model.loss_weights import TAP_NAMES, find_loss_weights
 from crn_tf.model.losses import LOSSES, perceptual_distance, tap_errors
 from crn_tf.model.perceiver import build_perceiver, split_blocks
 from crn_tf.model.recomputing import recomputing_blocks, recomputing_generator
-from crn_tf.precision import computing_in
+from crn_tf.precision import computing_in, own_defaults
 from crn_tf.saved.checkpoints import named
 from crn_tf.tensors import ClassIds, LossFunction, OneHotLayout, PerReplica, Photos, TapErrors, Tensor
 from crn_tf.training.memory_needs import choose_recomputation
@@ -153,7 +153,8 @@ class Trainer:
             for layer in generator.layers:
                 if layer.weights:
                     layer.trainable = module_height(layer.name) in train_modules
-        self.optimizer = Adam(learning_rate, epsilon=epsilon, name="adam")
+        with own_defaults():  # its learning rate is float32
+            self.optimizer = Adam(learning_rate, epsilon=epsilon, name="adam")
         if any(layer.compute_dtype == "float16" for layer in generator.layers):  # small gradients would become zero
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer, name="loss_scale")
         self.optimizer.build(generator.trainable_variables)
@@ -244,7 +245,7 @@ class Trainer:
 
         Arguments and results as `train_step`; the distance is a scalar.
         """
-        layouts = ops.one_hot(layouts, self.num_classes)
+        layouts = ops.one_hot(layouts, self.num_classes, dtype="float32")
         errors = self._compute_errors(photos, layouts)
         return *self._loss(errors, ops.unstack(self.loss_weights), layouts), perceptual_distance(errors)
 
@@ -272,7 +273,7 @@ class Trainer:
         self._measured_steps.assign_add(tf.cast(finite, "int64"))
 
     def _compute_loss(self, photos: Photos, layouts: ClassIds) -> tuple[Tensor, Tensor]:
-        layouts = ops.one_hot(layouts, self.num_classes)
+        layouts = ops.one_hot(layouts, self.num_classes, dtype="float32")
         return self._loss(self._compute_errors(photos, layouts), ops.unstack(self.loss_weights), layouts)
 
     def _compute_errors(self, photos: Photos, layouts: OneHotLayout) -> list[TapErrors]:

@@ -16,12 +16,14 @@ from crn_tf.model.other_networks.parts import (
     halvings,
     scaled,
 )
+from crn_tf.precision import own_defaults
 from crn_tf.tensors import Features
 
 COARSEST = 4  # rows or columns of the grid that DCGAN's generator begins with
 FINEST_CHANNELS, MOST_CHANNELS = 128, 1024
 
 
+@own_defaults()
 def build_dcgan_generator(size: Size = (256, 512), num_classes: int = 20, width: float = 1.0) -> keras.Model:
     """Build a DCGAN-like generator, which has a layout where DCGAN has noise.
 

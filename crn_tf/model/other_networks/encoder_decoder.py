@@ -11,6 +11,7 @@ from crn_tf.model.cascade import MAX_MODULES, module_channels
 from crn_tf.model.generator import project_images
 from crn_tf.model.layers import Convolution, NormalizedLeakyReLU, UpsampledConvolution
 from crn_tf.model.other_networks.parts import check_counts
+from crn_tf.precision import own_defaults
 from crn_tf.tensors import Features
 
 # Of the CRN's channels at the same height. A U-Net has four convolutions where the CRN has two; with these its count is
@@ -18,6 +19,7 @@ from crn_tf.tensors import Features
 SHARE = 0.66
 
 
+@own_defaults()
 def build_encoder_decoder(
     size: Size = (256, 512), num_classes: int = 20, num_images: int = 1, width: float = 1.0
 ) -> keras.Model:

@@ -10,12 +10,14 @@ from crn_tf.data.images import Size
 from crn_tf.model.generator import project_images
 from crn_tf.model.layers import NormalizedLeakyReLU
 from crn_tf.model.other_networks.parts import check_counts, scaled
+from crn_tf.precision import own_defaults
 from crn_tf.tensors import Features
 
 DILATIONS = (1, 2, 4, 8, 16, 32, 64, 1)
 CHANNELS = 256
 
 
+@own_defaults()
 def build_full_resolution(
     size: Size = (256, 512), num_classes: int = 20, num_images: int = 1, width: float = 1.0
 ) -> keras.Model:

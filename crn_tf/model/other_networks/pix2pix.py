@@ -19,6 +19,7 @@ from crn_tf.model.other_networks.parts import (
     halvings,
     scaled,
 )
+from crn_tf.precision import own_defaults
 from crn_tf.tensors import Features
 
 ENCODER_CHANNELS = (64, 128, 256, 512, 512, 512, 512, 512)
@@ -27,6 +28,7 @@ DISCRIMINATOR_CHANNELS = (64, 128, 256, 512)
 _SEED = "dropout_seed"  # a layer's name
 
 
+@own_defaults()
 def build_pix2pix_generator(
     size: Size = (256, 256), num_classes: int = 20, width: float = 1.0, seed: int = 0
 ) -> keras.Model:
@@ -111,6 +113,7 @@ def with_seed_input(generator: keras.Model) -> keras.Model:
     return keras.Model([generator.input, generator.get_layer(_SEED).output], generator.output, name="seeded_generator")
 
 
+@own_defaults()
 def build_pix2pix_discriminator(size: Size = (256, 256), num_classes: int = 20, width: float = 1.0) -> keras.Model:
     """Build pix2pix's discriminator, which looks at a picture beside its layout, patch by patch.
 
