@@ -3,6 +3,7 @@
 # make test    lint and test, a file of tests on each core
 # make lint    style, types, and which part imports which
 # make parity  compare the normalization with tensorflow-addons, in a second virtual environment
+# make serving-compatibility  run an export of today on the oldest TensorFlow for it, in another virtual environment
 # make requirements    say which requirements an install takes, and why
 # make clean   remove the virtual environment and what the demo made
 #
@@ -38,9 +39,11 @@ INSTALLED := $(VENV)/installed$(if $(filter 1,$(GPU)),-gpu)
 TFA_PYTHON ?= python3.11
 TFA_VENV ?= .venv-tfa
 TFA_GOLDEN := tests/golden/tfa_group_normalization.npz
+OLDEST_PYTHON ?= python3.11
+OLDEST_VENV ?= .venv-oldest-serving
 PYTEST_FLAGS ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
-.PHONY: demo test lint parity install install-dev requirements clean
+.PHONY: demo test lint parity serving-compatibility install install-dev requirements clean
 
 demo: RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 demo: $(INSTALLED)
@@ -68,6 +71,12 @@ parity: $(INSTALLED) $(TFA_VENV)/installed
 	mv $(TFA_VENV)/golden.npz $(TFA_GOLDEN)
 	rm $(TFA_VENV)/seed_*.npz
 
+# An export made anew, and its answers to a request for each signature.
+serving-compatibility: $(INSTALLED) $(OLDEST_VENV)/installed
+	rm -rf $(OLDEST_VENV)/exported
+	$(VENV)/bin/python tests/compatibility/write_export.py $(OLDEST_VENV)/exported
+	$(OLDEST_VENV)/bin/python tests/compatibility/compare_answers.py $(OLDEST_VENV)/exported
+
 install: $(INSTALLED)
 
 install-dev: $(VENV)/installed-dev
@@ -93,5 +102,10 @@ $(TFA_VENV)/installed: requirements-tfa.txt
 	$(TFA_VENV)/bin/python -m pip install --quiet --requirement requirements-tfa.txt
 	@touch $@
 
+$(OLDEST_VENV)/installed: requirements-oldest-serving.txt
+	$(OLDEST_PYTHON) -m venv $(OLDEST_VENV)
+	$(OLDEST_VENV)/bin/python -m pip install --quiet --requirement requirements-oldest-serving.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(TFA_VENV) runs/demo-* results/demo
+	rm -rf $(VENV) $(TFA_VENV) $(OLDEST_VENV) runs/demo-* results/demo

@@ -28,7 +28,7 @@ from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import lock, remove_unfinished, why_not_written, written_aside
 from crn_tf.model.cascade import parse_pair
 from crn_tf.precision import Precision
-from crn_tf.starting import silence_pillow, start_tensorflow
+from crn_tf.starting import OF_THE_MACHINE, kept_back, silence_pillow, start_tensorflow
 from crn_tf.tensors import Layout, Pixels, Tensor
 
 if TYPE_CHECKING:
@@ -142,10 +142,11 @@ def _export(settings: ExportSettings, size: Size | None, files: list[Path]) -> P
     with written_aside(version, durable=True) as folder:
         folder.mkdir()
         try:
-            warm = _write_version(folder, model, signatures, card, description, layouts[:1])
-            if settings.onnx:
-                _write_onnx(folder / ONNX_FILE, reference, layouts[:1])
-            _check(folder, layouts[:1], signatures, description, settings.format)
+            with kept_back(OF_THE_MACHINE):
+                warm = _write_version(folder, model, signatures, card, description, layouts[:1])
+                if settings.onnx:
+                    _write_onnx(folder / ONNX_FILE, reference, layouts[:1])
+                _check(folder, layouts[:1], signatures, description, settings.format)
         except tf.errors.OpError as error:
             raise UserError(f"cannot write {version}: {why_not_written(error, folder, weights_bytes)}") from error
     _tell(version, told, description, served, warm)
@@ -289,11 +290,13 @@ def _png(layout: Layout, description: "ModelDescription") -> bytes:
 
 
 def _write_onnx(path: Path, generator: "keras.Model", layouts: Layout) -> None:
-    """Write a generator, from class ids to images, in the ONNX format.
+    """Write a generator in the ONNX format: from `layouts`, uint8 [B, H, W], to `images`, uint8 [B, k, H, W, 3].
 
     Raises:
         UserError: The package tf2onnx is not installed.
     """
+    import keras
+
     from crn_tf.model.passes import unfused
     from crn_tf.model.synthesizer import Synthesizer
 
@@ -303,10 +306,12 @@ def _write_onnx(path: Path, generator: "keras.Model", layouts: Layout) -> None:
         raise UserError("--onnx needs tf2onnx: pip install -r requirements-serving.txt") from error
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # it reports each optimization it cannot do as an error
     synthesizer = Synthesizer(generator)
-    synthesizer(layouts)  # Keras exports no model that was never called
+    # Outputs of a dictionary keep their names in the file.
+    model = keras.Model(synthesizer.model.input, {"images": synthesizer.model.output})
+    model(layouts)  # Keras exports no model that was never called
     # The warning is about what Keras mends in tf2onnx.
     with unfused(), warnings.catch_warnings(action="ignore", category=FutureWarning):
-        synthesizer.model.export(path, format="onnx", verbose=False)
+        model.export(path, format="onnx", verbose=False)
 
 
 def _tell(version: Path, model: str, description: "ModelDescription", served: "ServedAs", warm: bool) -> None:

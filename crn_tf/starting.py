@@ -5,6 +5,7 @@ TensorFlow starts without its announcements, but with a warning of what will be 
 
 import logging
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -13,6 +14,9 @@ from contextlib import contextmanager, suppress
 
 from crn_tf.errors import UsageError
 from crn_tf.precision import Precision, slowness_on_cpu
+
+# What TensorFlow logs as errors, though it only says which processor or driver there is not.
+OF_THE_MACHINE = re.compile(rb"^E\d{4} .*(cuInit|oneDNN supports \w+ only on)")
 
 
 def start_tensorflow(one_at_a_time: bool = False) -> None:
@@ -31,35 +35,54 @@ def start_tensorflow(one_at_a_time: bool = False) -> None:
     """
     _require_tensorflow()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors still come through
-    with suppress(AttributeError, OSError):  # there is no standard error, or nobody reads it
-        sys.stderr.flush()
+    with kept_back():
+        with _without_keras_json():
+            import keras
+            import tensorflow as tf
+
+        keras.config.set_image_data_format("channels_last")  # it may have been imported before, with another
+        keras.config.set_floatx("float32")
+        keras.config.set_epsilon(1e-7)
+        gpus = tf.config.list_physical_devices("GPU")
+        with suppress(RuntimeError):  # TensorFlow computes already, in this process' own way
+            for gpu in gpus:  # what is not needed stays free for others, and what is needed can be measured
+                tf.config.experimental.set_memory_growth(gpu, True)
+            if one_at_a_time and not gpus:
+                tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+@contextmanager
+def kept_back(noise: re.Pattern[bytes] | None = None) -> Iterator[None]:
+    """Keep back what this process, libraries in C++ included, writes to standard error.
+
+    Args:
+        noise: What is in lines that nobody needs; all others are shown in the end. Without it, all lines are shown if
+            there is an exception, and none otherwise.
+    """
+    _flush()
     try:
         kept = os.dup(2)
     except OSError:  # it was closed: there is nothing to keep back
         kept = os.open(os.devnull, os.O_WRONLY)
     with tempfile.TemporaryFile() as announcements:
         os.dup2(announcements.fileno(), 2)
+        show = True
         try:
-            with _without_keras_json():
-                import keras
-                import tensorflow as tf
-
-            keras.config.set_image_data_format("channels_last")  # it may have been imported before, with another
-            keras.config.set_floatx("float32")
-            keras.config.set_epsilon(1e-7)
-            gpus = tf.config.list_physical_devices("GPU")
-            with suppress(RuntimeError):  # TensorFlow computes already, in this process' own way
-                for gpu in gpus:  # what is not needed stays free for others, and what is needed can be measured
-                    tf.config.experimental.set_memory_growth(gpu, True)
-                if one_at_a_time and not gpus:
-                    tf.config.threading.set_inter_op_parallelism_threads(1)
-        except BaseException:
-            announcements.seek(0)
-            os.write(kept, announcements.read())
-            raise
+            yield
+            show = noise is not None
         finally:
+            _flush()
             os.dup2(kept, 2)
             os.close(kept)
+            announcements.seek(0)
+            lines = [line for line in announcements if show and not (noise and noise.search(line))]
+            with suppress(OSError):  # nobody reads it
+                os.write(2, b"".join(lines))
+
+
+def _flush() -> None:
+    with suppress(AttributeError, OSError):  # there is no standard error, or nobody reads it
+        sys.stderr.flush()
 
 
 def _require_tensorflow() -> None:

@@ -11,7 +11,10 @@ from tests.conftest import ROOT
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "vgg_weights/README.md"]
 FOLDERS = "crn_tf|tests|benchmarks|serving|cluster|docs"  # of files that pages name
 SOURCES = [*ROOT.glob("*.py"), *ROOT.glob("crn_tf/**/*.py"), *ROOT.glob("benchmarks/*.py"), *ROOT.glob("tests/*.py")]
-OTHERS = [ROOT / name for name in ("Makefile", ".ci/run", "cluster/slurm.sh", "serving/compose.yaml", "Dockerfile")]
+OTHERS = [
+    *(ROOT / name for name in ("Makefile", "Dockerfile", ".ci/run", "cluster/slurm.sh")),
+    *(ROOT / name for name in ("serving/compose.yaml", "serving/kubernetes.yaml")),
+]
 
 
 def without_code_blocks(text: str) -> str:

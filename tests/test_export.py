@@ -301,6 +301,12 @@ def visible(folder):
     return [path.name for path in folder.iterdir() if path.name != ".lock"]
 
 
+def test_exporting_says_nothing_of_drivers_that_are_not_there(weights, tmp_path):
+    command = [sys.executable, "-m", "crn_tf.export", "--weights", weights, "--out", tmp_path]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_versions_count_up_and_the_loss_of_one_is_not_filled(tmp_path):
     for name in ("1", "2", "10", "notes", ".11.5.part"):
         (tmp_path / name).mkdir()
@@ -603,6 +609,7 @@ def test_onnx_agrees(weights, tmp_path, ids, images):
 
     folder = export(ExportSettings(weights, tmp_path, onnx=True))
     session = onnxruntime.InferenceSession(folder / "crn.onnx")
+    assert [output.name for output in session.get_outputs()] == ["images"]
     (found,) = session.run(None, {"layouts": ids})
     assert difference(found, images) <= 1
     void = DESCRIPTION.classes.num_classes - 1

@@ -254,6 +254,7 @@ def flipped(file: bytes, place: int) -> bytes:
         (b"hello", "is not a PNG; expected"),
         (b"\xff\xd8\xff\xe0" + b"x" * 99, "is a JPEG, which blurs class ids and colours"),
         (b"iVBORw0KGgoAAAANSUhEUgAA" * 9, "is base64 text; expected bytes"),
+        (b"data:image/png;base64,iVBORw0KGgo", "is a data: URI; expected only what follows its comma, as base64"),
         (GOOD[:20], "is a damaged or truncated PNG"),
         (GOOD[:34], "is a damaged or truncated PNG"),
         (GOOD[: len(GOOD) // 2], "is a damaged or truncated PNG"),

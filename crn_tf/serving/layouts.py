@@ -219,6 +219,13 @@ def _format_problem(png: tf.Tensor) -> tf.Tensor:
                 lambda: tf.constant(f"is a JPEG, which blurs class ids and colours; {_EXPECTED}"),
             ),
             (
+                tf.strings.substr(png, 0, 5) == b"data:",
+                lambda: tf.constant(
+                    "is a data: URI; expected only what follows its comma, as base64 (in REST an "
+                    "object: b64 and the text)"
+                ),
+            ),
+            (
                 tf.strings.substr(png, 0, 6) == b"iVBORw",  # how a PNG's base64 begins
                 lambda: tf.constant("is base64 text; expected bytes (in REST an object: b64 and the text)"),
             ),
