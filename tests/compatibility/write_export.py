@@ -5,7 +5,6 @@ python write_export.py FOLDER    writes the versions 1 (float32) and 2 (bfloat16
 """
 
 import io
-import logging
 import sys
 from pathlib import Path
 
@@ -25,7 +24,6 @@ from crn_tf.export import ExportSettings, export, patchworks  # noqa: E402
 from crn_tf.model.description import ModelDescription  # noqa: E402
 from crn_tf.saved.checkpoints import save_weights  # noqa: E402
 
-logging.getLogger("absl").setLevel(logging.ERROR)  # it warns that gradients were not saved
 CLASSES = ClassTable(("sky", "road", "car"), ((70, 130, 180), (128, 64, 128), (0, 0, 142)), (0, 1, 2), (9,))
 DESCRIPTION = ModelDescription(64, (4, 8), 2, 1 / 32, CLASSES)
 
