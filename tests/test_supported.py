@@ -8,7 +8,6 @@ import tomllib
 
 import pytest
 
-from crn_tf import __main__
 from crn_tf.supported import NEWEST, OLDEST, TENSORFLOW, is_command, refusal
 from tests.conftest import ROOT
 
