@@ -8,14 +8,12 @@ import tomllib
 
 import pytest
 
+from crn_tf import __main__
 from crn_tf.supported import NEWEST, OLDEST, TENSORFLOW, is_command, refusal
 from tests.conftest import ROOT
 
-COMMANDS = [
-    ["train.py"],
-    ["test.py"],
-    *(["-m", f"crn_tf{name}"] for name in (".train", ".test", ".export", ".download", "")),
-]
+MODULES = ("crn_tf", *(f"crn_tf.{name}" for name in __main__.COMMANDS))
+COMMANDS = [["train.py"], ["test.py"], *(["-m", module] for module in MODULES)]
 
 
 @pytest.mark.parametrize("version", [(3, 11), (3, 12), (3, 13)])
