@@ -1,7 +1,10 @@
 """What several tests use."""
 
+import ctypes
+import gc
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import hypothesis
@@ -27,6 +30,15 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory_given_back():
+    """Gives back what a file of tests leaves behind: a process runs many of them, beside others like it."""
+    yield
+    gc.collect()
+    with suppress(OSError, AttributeError):  # another system's library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @pytest.fixture

@@ -29,7 +29,9 @@ def program(path: Path, *lines: str) -> Path:
 
 
 def make(clone: Path, *arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in ("GPU", "PYTHON", "VENV")}
+    # Not what `make test` hands on to the tests.
+    own = ("GPU", "PYTHON", "VENV", "MFLAGS")
+    environment = {name: value for name, value in os.environ.items() if name not in own and "MAKE" not in name}
     if path:
         environment["PATH"] = f"{path}:{environment['PATH']}"
     return subprocess.run(["make", *arguments], cwd=clone, env=environment, capture_output=True, text=True)

@@ -138,7 +138,8 @@ def test_an_answer_given_while_the_server_is_away_is_sent_when_it_is_back(tmp_pa
         assert "Nothing is lost" in page.locator("#trouble").inner_text()
         with served(folder, int(re.search(r":(\d+)/", address)[1])):
             page.wait_for_function("() => document.getElementById('count').innerText.startsWith('Practice 2')")
-    open_page.complaints[:] = [each for each in open_page.complaints if "ERR_CONNECTION" not in each]
+    # Which error it is depends on how far a request was when the server ended.
+    open_page.complaints[:] = [each for each in open_page.complaints if "net::ERR_" not in each]
     assert [(each["trial"], each["choice"]) for each in events(folder)] == [(0, "right")]
 
 
@@ -151,7 +152,7 @@ def test_names_and_texts_are_shown_as_they_are_and_no_method_is_told(tmp_path, o
     )
     with served(folder) as (address, _):
         page = open_page(address)
-        assert "<script>document.title" in page.locator("#consent").inner_text()
+        page.locator("#consent", has_text="<script>document.title").wait_for()
         assert page.locator("#intro-question").inner_text() == "Which is <i>real</i>?"
         assert page.title() == "Study"
         told = []

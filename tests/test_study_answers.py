@@ -89,7 +89,7 @@ def test_a_kill_at_any_moment_loses_no_given_answer(tmp_path):
             port = int(re.search(r":(\d+)/", address)[1])
             if token is None:
                 token = post(address + "begin", {})[1]["token"]
-            threading.Timer(chance.uniform(0.02, 0.15), process.kill).start()
+            before_kill = chance.randint(4, 8)  # answers; then it comes at any moment of the next ones
             with pytest.raises((OSError, HTTPException, json.JSONDecodeError)):
                 _, next_pair = post(address + "resume", {"token": token})
                 while not next_pair["finished"]:
@@ -98,6 +98,9 @@ def test_a_kill_at_any_moment_loses_no_given_answer(tmp_path):
                     status, next_pair = post(address + "answer", said)
                     assert status == 200 and next_pair["trial"] == trial + 1
                     told.append((trial, choice))
+                    before_kill -= 1
+                    if not before_kill:
+                        threading.Timer(chance.uniform(0, 0.005), process.kill).start()
                 raise AssertionError("finished before it was killed")
     kept = [(event["trial"], event["choice"]) for event in events(folder)]
     assert len(told) > 20
