@@ -50,14 +50,13 @@ def _sizes(sizes: Counter[Size]) -> str:
 def _classes(opened: Opened, censuses: dict[str, Census]) -> Iterator[str]:
     """A table: how many of the pixels are each class, and in how many pictures it occurs."""
     assert opened.classes is not None
-    counted = {name: census for name, census in censuses.items() if census.pixels()}
+    counted = {name: (pixels, census.pictures()) for name, census in censuses.items() if (pixels := census.pixels())}
     width = max(map(len, (*opened.classes.names, "class")))
     yield f"{'class':{width}}" + "".join(f"  {name + ' pixels':>14}  {'pictures':>8}" for name in counted)
     for number, label in enumerate((*opened.classes.names, "void")):
         line = f"{label:{width}}"
-        for census in counted.values():
-            pixels = census.pixels()
-            line += f"  {pixels[number] / max(sum(pixels), 1):>14.3%}  {census.pictures()[number]:>8,}"
+        for pixels, pictures in counted.values():
+            line += f"  {pixels[number] / max(sum(pixels), 1):>14.3%}  {pictures[number]:>8,}"
         yield line
 
 
