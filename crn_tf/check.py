@@ -18,11 +18,12 @@ from crn_tf.checking import class_drafts, reports
 from crn_tf.checking.census import Census, take_census
 from crn_tf.checking.findings import Limits, find
 from crn_tf.checking.opening import LOOKED_INTO, Opened, open_to_look
-from crn_tf.command_line import INSTEAD, Switch, how_to_call
+from crn_tf.command_line import INSTEAD, Switch, how_to_call, require_at_least_one
 from crn_tf.data.class_tables import find_class_file, write_class_table
 from crn_tf.data.conventions import Convention
 from crn_tf.data.datasets import KINDS, Kind
 from crn_tf.data.images import write_image
+from crn_tf.data.spacing import evenly_spaced
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import make_folder, write_text
 from crn_tf.starting import silence_pillow
@@ -106,16 +107,13 @@ def check_ranges(settings: CheckSettings) -> None:
     for name in ("max_unknown", "max_unreadable"):
         if not 0 <= getattr(settings, name) <= 1:
             raise UsageError(f"--{name.replace('_', '-')} must be 0 to 1, not {getattr(settings, name):g}")
-    for name in ("limit", "rows"):
-        if getattr(settings, name) is not None and getattr(settings, name) < 1:
-            raise UsageError(f"--{name} must be at least 1, not {getattr(settings, name)}")
+    require_at_least_one(settings, "limit", "rows")
 
 
 def take(opened: Opened, split: str, limit: int | None) -> Census:
     """Look at the pairs of a split, or at some of them, evenly spaced."""
     pairs = opened.splits[split].pairs
-    count = min(limit or len(pairs), len(pairs))
-    some = [pairs[index * len(pairs) // count] for index in range(count)]
+    some = [pairs[index] for index in evenly_spaced(limit or len(pairs), len(pairs))]
     return Census(list(take_census(some, opened.convention)), opened.classes if opened.convention else None)
 
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from tyro.conf import UseAppendAction, arg
 
 import crn_tf
-from crn_tf.command_line import INSTEAD, Switch, how_to_call
+from crn_tf.command_line import INSTEAD, Switch, how_to_call, require_at_least_one
 from crn_tf.data.conventions import Convention
 from crn_tf.data.datasets import (
     KINDS,
@@ -205,9 +205,7 @@ def prepare(settings: EvaluateSettings) -> Task:
         UsageError: Arguments make no sense.
         UserError: Data, pictures, models or VGG19 are not there.
     """
-    for name in ("limit", "together"):
-        if getattr(settings, name) is not None and getattr(settings, name) < 1:
-            raise UsageError(f"--{name} must be at least 1, not {getattr(settings, name)}")
+    require_at_least_one(settings, "limit", "together")
     named = parse_folders(chain.from_iterable(settings.images))
     models = parse_models(chain.from_iterable(settings.weights), named)
     if not named and not models:

@@ -13,7 +13,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 from tyro.extras import subcommand_cli_from_dict
 
-from crn_tf.command_line import INSTEAD, Switch, how_to_call
+from crn_tf.command_line import INSTEAD, Switch, how_to_call, require_at_least_one
 from crn_tf.data.datasets import KINDS, Kind, open_data_set
 from crn_tf.data.images import Fit, image_size
 from crn_tf.data.picture_files import pictures
@@ -180,10 +180,7 @@ def check_numbers(asked: NewStudy) -> None:
     Raises:
         UsageError: One does not.
     """
-    for name in ("repeats", "sets", "pairs", "limit"):
-        value = getattr(asked, name)
-        if value is not None and value < 1:
-            raise UsageError(f"--{name} must be at least 1, not {value}")
+    require_at_least_one(asked, "repeats", "sets", "pairs", "limit")
     if asked.sentinels is not None and asked.sentinels < 0:
         raise UsageError(f"--sentinels must be at least 0, not {asked.sentinels}")
     if not asked.b:

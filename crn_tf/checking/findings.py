@@ -8,13 +8,13 @@ from typing import Literal
 from crn_tf.checking.census import Census
 from crn_tf.checking.opening import CheckedSplit, Opened
 from crn_tf.data.class_tables import ClassTable, Color
-from crn_tf.data.near_colors import nearest
+from crn_tf.data.conventions import MOST_OF_ALL
+from crn_tf.data.near_colors import nearest_in_words
 
 Level = Literal["problem", "warning", "note"]
 
 _UNKNOWN = 0.001  # share of unknown pixels from which on it is a warning
 _RARE = 0.0001  # share of the pixels below which a class is hardly learned
-_MOST = 0.95  # share of the pixels that one class may have without a word
 _FEW_PAIRS = 20
 _FILES = 5  # that are named in a line
 
@@ -124,7 +124,7 @@ def _about_classes(name: str, census: Census, classes: ClassTable, limits: Limit
     if rare and name == "train":
         yield Finding("note", f"{name}: hardly ever seen: {', '.join(rare)}", "expect them to be drawn badly")
     most = max(range(len(classes.names)), key=lambda number: pixels[number])
-    if pixels[most] > _MOST * labelled and len(classes.names) > 1:
+    if pixels[most] > MOST_OF_ALL * labelled and len(classes.names) > 1:
         yield Finding(
             "warning",
             f"{name}: {classes.names[most]} is {pixels[most] / labelled:.1%} of all that is labelled",
@@ -171,9 +171,7 @@ def _about_unknown(name: str, census: Census, classes: ClassTable, limits: Limit
 def _described(value: Color | int, share: float, classes: ClassTable) -> str:
     if isinstance(value, int):
         return f"id {value} ({share:.2%})"
-    closest, distance = nearest(value, classes)
-    name = dict(zip(classes.palette, classes.names, strict=True)).get(closest, "void")
-    return f"{value} ({share:.2%}; nearest: {name} {closest}, {distance} levels off)"
+    return f"{value} ({share:.2%}; nearest: {nearest_in_words(value, classes)})"
 
 
 def _about_splits(opened: Opened, censuses: dict[str, Census]) -> Iterator[Finding]:

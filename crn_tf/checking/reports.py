@@ -15,6 +15,7 @@ from crn_tf.data.conventions import Convention
 from crn_tf.data.images import Size, read_photo
 from crn_tf.data.layouts import LayoutReader, colorize
 from crn_tf.data.sheets import TILE_WIDTH, Column, draw_sheet, legend_of
+from crn_tf.data.spacing import middles
 from crn_tf.errors import UserError
 from crn_tf.tensors import Layout, Pixels
 
@@ -143,8 +144,7 @@ def draw_overview(convention: Convention | None, pairs: Sequence[PairCensus], ro
 
 def _spread(pairs: Sequence[PairCensus], count: int) -> list[PairCensus]:
     sound = [one for one in pairs if not one.faults] or [one for one in pairs if one.layout_size]
-    count = min(count, len(sound))
-    return [sound[(2 * index + 1) * len(sound) // (2 * count)] for index in range(count)]
+    return [sound[index] for index in middles(count, len(sound))]
 
 
 def _row(one: PairCensus, reader: LayoutReader, size: Size) -> tuple[Layout, list[Pixels]] | None:

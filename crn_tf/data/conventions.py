@@ -19,7 +19,7 @@ from crn_tf.data.cityscapes_ids import find_ids, with_ids
 from crn_tf.data.class_tables import CITYSCAPES, ClassTable, Color
 from crn_tf.data.declared_classes import USUAL_VOID, DeclaredClasses
 from crn_tf.data.label_looks import Look, and_others, files_looked_at, in_words, look_at
-from crn_tf.data.near_colors import NO_CLASS, near_table, nearest
+from crn_tf.data.near_colors import NO_CLASS, near_table, nearest_in_words
 from crn_tf.data.unnamed_ids import check_mask, check_names, ids_above
 from crn_tf.errors import UsageError, UserError
 
@@ -29,7 +29,7 @@ Cityscapes' own ids."""
 
 SAMPLE = 50  # files looked at, at most
 _FEW = 5  # files from which on it is worth saying what was never seen
-_MOST = 0.95  # share of the pixels that one class may have without a word
+MOST_OF_ALL = 0.95  # share of the pixels that one class may have without a word
 
 
 @dataclass(frozen=True)
@@ -217,9 +217,7 @@ def _share(unknown: int, by_class: Counter[int], classes: ClassTable) -> float:
 
 
 def _described(color: Color, share: float, classes: ClassTable) -> str:
-    closest, distance = nearest(color, classes)
-    name = dict(zip(classes.palette, classes.names, strict=True)).get(closest, "void")
-    return f"{color} {share:.1%} (nearest: {name} {closest}, {distance} levels off)"
+    return f"{color} {share:.1%} (nearest: {nearest_in_words(color, classes)})"
 
 
 def _mixed(looks: list[Look], declared: DeclaredClasses) -> Convention:
@@ -258,7 +256,7 @@ def _suspicious(looks: list[Look], by_class: Counter[int], classes: ClassTable) 
         few = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
         lines.append(f"never seen in {files_looked_at(looks)}: {few}; rare classes may be in the others")
     most = max(seen, key=lambda number: seen[number])
-    if seen[most] > _MOST * pixels and len(classes.names) > 1:
+    if seen[most] > MOST_OF_ALL * pixels and len(classes.names) > 1:
         lines.append(
             f"{classes.names[most]} is {seen[most] / pixels:.1%} of all that is labelled in {files_looked_at(looks)}"
         )

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.images import Fit, Size
+from crn_tf.data.spacing import evenly_spaced
 from crn_tf.tensors import Layout, Pixels
 
 
@@ -55,8 +56,7 @@ class EvenSample:
     def __init__(self, data: DataSet, count: int) -> None:
         """Choose `count` pairs of a data set; all of them if it has fewer."""
         self._data, self.classes = data, data.classes
-        count = min(count, len(data))
-        self._indices = [i * len(data) // count for i in range(count)]
+        self._indices = evenly_spaced(count, len(data))
 
     @property
     def indices(self) -> tuple[int, ...]:

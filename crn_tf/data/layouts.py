@@ -21,7 +21,7 @@ from crn_tf.data.conventions import Convention
 from crn_tf.data.images import Fit, Size, resize
 from crn_tf.data.label_files import LabelPixels, read_label
 from crn_tf.data.label_looks import holds_ids, most_frequent_colors, palette_holds_ids
-from crn_tf.data.near_colors import NO_CLASS, levels_off, mend_edges, near_table, nearest
+from crn_tf.data.near_colors import NO_CLASS, levels_off, mend_edges, near_table, nearest_in_words
 from crn_tf.errors import UserError
 from crn_tf.tensors import Layout, Pixels
 
@@ -240,12 +240,10 @@ class LayoutReader:
                 f"{found} layouts of ids read have an id above {max(self.classes.ids)}, which is none of the class "
                 f"table's, and count as void, for example {value} in {path}"
             )
-        closest, distance = nearest(value, self.classes)
-        name = dict(zip(self.classes.palette, self.classes.names, strict=True)).get(closest, "void")
         return (
             f"{found} colour layouts read have a colour outside the palette and count as void, for example {value} in "
-            f"{path}; if it should be a class, add it to the palette (the nearest is {name} {closest}, {distance} "
-            "levels off)"
+            f"{path}; if it should be a class, add it to the palette (the nearest is "
+            f"{nearest_in_words(value, self.classes)})"
         )
 
 

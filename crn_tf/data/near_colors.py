@@ -45,6 +45,13 @@ def nearest(color: Color, classes: ClassTable) -> tuple[Color, int]:
     return closest, distance
 
 
+def nearest_in_words(color: Color, classes: ClassTable) -> str:
+    """The class whose colour is nearest to a colour: "road (128, 64, 128), 60 levels off"."""
+    closest, distance = nearest(color, classes)
+    name = dict(zip(classes.palette, classes.names, strict=True)).get(closest, "void")
+    return f"{name} {closest}, {distance} levels off"
+
+
 def levels_off(rgb: Pixels, layout: Layout, classes: ClassTable) -> int:
     """How far off colours [n, 3] are from their classes' [n], in levels of any channel at most."""
     off = 0

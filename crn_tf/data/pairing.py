@@ -9,6 +9,7 @@ from typing import Literal
 
 from crn_tf.data.label_names import Matched, Side, match_names
 from crn_tf.data.picture_files import foreign
+from crn_tf.data.spacing import middles
 from crn_tf.errors import UserError
 
 _NAMES_COMPARED = 2000  # for the nearest name
@@ -173,4 +174,4 @@ def spread(count: int, share: float) -> frozenset[int]:
         share: Of them, above 0 and below 1; at least one is split off, and one is left.
     """
     wanted = min(max(1, round(share * count)), count - 1)
-    return frozenset((2 * index + 1) * count // (2 * wanted) for index in range(wanted))
+    return frozenset(middles(wanted, count))

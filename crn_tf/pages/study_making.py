@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from crn_tf.data.datasets import DataSet
 from crn_tf.data.images import Fit, Size, image_size, read_photo, write_image
+from crn_tf.data.spacing import evenly_spaced
 from crn_tf.errors import UsageError, UserError
 from crn_tf.evaluation.methods import PHOTOGRAPHS, PictureFolder, stems
 from crn_tf.files import SMALL, written_aside
@@ -105,8 +106,8 @@ def find_sources(data: DataSet, asked: Asked) -> list[Source]:
         raise UserError(
             f"no picture in {first.path} is called as one of the {len(data)} layouts, such as {data.name(0)}.png"
         )
-    if asked.limit and asked.limit < len(found):
-        found = [found[i * len(found) // asked.limit] for i in range(asked.limit)]
+    if asked.limit:
+        found = [found[index] for index in evenly_spaced(asked.limit, len(found))]
     sources = []
     for index in found:
         answers = {name: folder.answers(stems(data, index)) for name, folder in folders.items()}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from crn_tf.command_line import INSTEAD, Switch
+from crn_tf.command_line import INSTEAD, Switch, require_at_least_one
 from crn_tf.data.datasets import KINDS, Kind
 from crn_tf.data.images import Fit, ImageFormat
 from crn_tf.data.trees import find_tree
@@ -72,9 +72,7 @@ def wants_whole_data_set(settings: TestSettings) -> bool:
     Raises:
         UsageError: A number is out of its range, or a data set is not the only thing that was named.
     """
-    for name in ("limit", "batch"):
-        if getattr(settings, name) is not None and getattr(settings, name) < 1:
-            raise UsageError(f"--{name} must be at least 1, not {getattr(settings, name)}")
+    require_at_least_one(settings, "limit", "batch")
     whole = settings.dataset is not None or all(map(is_data_set, settings.layouts))
     if whole and len(settings.layouts) > 1:
         raise UsageError("--layouts takes one data set, or any number of files and folders")
