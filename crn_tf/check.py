@@ -20,14 +20,14 @@ from crn_tf.checking.findings import Limits, find
 from crn_tf.checking.opening import LOOKED_INTO, Opened, open_to_look
 from crn_tf.command_line import INSTEAD, Switch, how_to_call, require_at_least_one
 from crn_tf.data.class_tables import find_class_file, write_class_table
-from crn_tf.data.conventions import Convention
+from crn_tf.data.conventions import Convention, Labels, asked_form
 from crn_tf.data.datasets import KINDS, Kind
 from crn_tf.data.images import write_image
 from crn_tf.data.spacing import evenly_spaced
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import make_folder, write_text
 from crn_tf.starting import silence_pillow
-from crn_tf.training.settings import Labels, TrainSettings
+from crn_tf.training.settings import TrainSettings
 
 SHEET, VALUES, CLASSES = "check.png", "check.json", "classes.json"
 
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     silence_pillow()
     settings = tyro.cli(CheckSettings, args=arguments, prog=how_to_call("check"))
     check_ranges(settings)
-    asked = None if settings.labels == "auto" else settings.labels
+    asked = asked_form(settings.labels)
     opened = open_to_look(settings.data, settings.dataset, asked, settings.max_unreadable)
     make_folder(settings.out)
     censuses = {name: take(opened, name, settings.limit) for name in LOOKED_INTO if name in opened.splits}

@@ -20,7 +20,7 @@ from tyro.conf import UseAppendAction, arg
 
 import crn_tf
 from crn_tf.command_line import INSTEAD, Switch, how_to_call, require_at_least_one
-from crn_tf.data.conventions import Convention
+from crn_tf.data.conventions import Convention, Labels, asked_form
 from crn_tf.data.datasets import (
     KINDS,
     EvenSample,
@@ -55,7 +55,7 @@ from crn_tf.pages.gallery_rows import class_colors, rows_of_evaluation
 from crn_tf.saved.run_folder import RunFolder
 from crn_tf.starting import silence_pillow, start_tensorflow
 from crn_tf.synthesis.layouts import check_classes, say_how_labels_are_read
-from crn_tf.training.settings import Labels, Pooling, TrainSettings
+from crn_tf.training.settings import Pooling, TrainSettings
 
 if TYPE_CHECKING:
     from crn_tf.evaluation.judging import Evidence
@@ -254,7 +254,7 @@ def open_split(
     Raises:
         UserError: There is no such data set or split.
     """
-    asked = labels or (None if settings.labels == "auto" else settings.labels)
+    asked = labels or asked_form(settings.labels)
     height = parse_pair(settings.size, "--size")[0] if settings.size else 256
     return open_data_set(settings.data, kind, split, height, max_incomplete=MAX_UNREADABLE, labels=asked)
 

@@ -14,6 +14,7 @@ from tyro.conf import Positional, arg
 from tyro.extras import subcommand_cli_from_dict
 
 from crn_tf.command_line import INSTEAD, Switch, how_to_call, require_at_least_one
+from crn_tf.data.conventions import Labels, asked_form
 from crn_tf.data.datasets import KINDS, Kind, open_data_set
 from crn_tf.data.images import Fit, image_size
 from crn_tf.data.picture_files import pictures
@@ -23,7 +24,6 @@ from crn_tf.files import read_small_text
 from crn_tf.model.cascade import parse_pair
 from crn_tf.pages.study_plan import Study, StudyFolder, read_study
 from crn_tf.starting import silence_pillow
-from crn_tf.training.settings import Labels
 
 DURATIONS = (125, 250, 500, 1000, 2000, 4000, 8000)  # ms, the paper's
 PORT = 8080
@@ -140,7 +140,7 @@ def make(asked: NewStudy) -> None:
     consent = read_consent(asked.consent) if asked.consent else None
     some = pictures(*first.values())
     height = image_size(some[0])[0] if some else 0
-    labels = None if asked.labels == "auto" else asked.labels
+    labels = asked_form(asked.labels)
     data = open_data_set(asked.data, asked.dataset, asked.split, height, need_photos=False, labels=labels)
 
     from crn_tf.pages.study_making import Asked, make_study

@@ -27,9 +27,17 @@ LabelForm = Literal["ids", "colours", "trainids", "labelids"]
 """What `--labels` takes: ids of the class table, its colours, 0 .. n-1 in the order of the names and 255 for void, or
 Cityscapes' own ids."""
 
+Labels = Literal["auto", LabelForm]
+"""What the commands' `--labels` takes: a form, or "auto", which finds out."""
+
 SAMPLE = 50  # files looked at, at most
 _FEW = 5  # files from which on it is worth saying what was never seen
 MOST_OF_ALL = 0.95  # share of the pixels that one class may have without a word
+
+
+def asked_form(labels: Labels) -> LabelForm | None:
+    """The form that `--labels` asks for; None to find out."""
+    return None if labels == "auto" else labels
 
 
 @dataclass(frozen=True)

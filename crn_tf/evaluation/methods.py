@@ -204,6 +204,20 @@ def stems(data: DataSet, index: int) -> list[str]:
     return list(dict.fromkeys([data.name(index), *(path.stem for path in files if path)]))
 
 
+def answered_by(folder: PictureFolder, data: DataSet) -> list[int]:
+    """Which pairs of a data set have a picture in a folder.
+
+    Raises:
+        UserError: There are none.
+    """
+    found = [index for index in range(len(data)) if folder.answers(stems(data, index))]
+    if not found:
+        raise UserError(
+            f"no picture in {folder.path} is called as one of the {len(data)} layouts is, such as {data.name(0)}.png"
+        )
+    return found
+
+
 def answered(data: DataSet, folder: PictureFolder, limit: int | None) -> tuple[int, ...]:
     """Which pairs are judged: those that have a picture in the first method's folder, by name.
 
@@ -215,12 +229,7 @@ def answered(data: DataSet, folder: PictureFolder, limit: int | None) -> tuple[i
     Raises:
         UserError: There are none.
     """
-    found = [index for index in range(len(data)) if folder.answers(stems(data, index))]
-    if not found:
-        raise UserError(
-            f"no picture in {folder.path} is called as one of the {len(data)} layouts is, such as {data.name(0)}.png"
-        )
-    return tuple(sorted(found, key=data.name)[:limit])
+    return tuple(sorted(answered_by(folder, data), key=data.name)[:limit])
 
 
 def match_pictures(name: str, folder: PictureFolder, judged: Judged) -> tuple[PictureFiles, list[str]]:

@@ -12,7 +12,7 @@ from crn_tf.data.datasets import DataSet
 from crn_tf.data.images import Fit, Size, image_size, read_photo, write_image
 from crn_tf.data.spacing import evenly_spaced
 from crn_tf.errors import UsageError, UserError
-from crn_tf.evaluation.methods import PHOTOGRAPHS, PictureFolder, stems
+from crn_tf.evaluation.methods import PHOTOGRAPHS, PictureFolder, answered_by, stems
 from crn_tf.files import SMALL, written_aside
 from crn_tf.pages.study_plan import (
     Study,
@@ -101,11 +101,7 @@ def find_sources(data: DataSet, asked: Asked) -> list[Source]:
     """
     folders = {name: PictureFolder(path) for name, path in asked.methods.items()}
     first = next(iter(folders.values()))
-    found = [index for index in range(len(data)) if first.answers(stems(data, index))]
-    if not found:
-        raise UserError(
-            f"no picture in {first.path} is called as one of the {len(data)} layouts, such as {data.name(0)}.png"
-        )
+    found = answered_by(first, data)
     if asked.limit:
         found = [found[index] for index in evenly_spaced(asked.limit, len(found))]
     sources = []

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from crn_tf.data.conventions import decide
+from crn_tf.data.conventions import asked_form, decide
 from crn_tf.data.datasets import DataSet, FileDataSet, Kind, find_kind, loose_layouts, open_data_set, splits
 from crn_tf.data.declared_classes import of_model
 from crn_tf.data.fitting import about_shapes
@@ -65,7 +65,7 @@ def open_layouts(
     Raises:
         UserError: They cannot be read, can be read in two ways, or have other classes than the model.
     """
-    asked = None if settings.labels == "auto" else settings.labels
+    asked = asked_form(settings.labels)
     data: DataSet
     if source:
         data = open_data_set(*source, description.image_size[0], need_photos=False, labels=asked)

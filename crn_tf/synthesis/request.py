@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from crn_tf.command_line import INSTEAD, Switch, require_at_least_one
+from crn_tf.data.conventions import Labels
 from crn_tf.data.datasets import KINDS, Kind
 from crn_tf.data.images import Fit, ImageFormat
 from crn_tf.data.trees import find_tree
 from crn_tf.errors import UsageError
 from crn_tf.precision import Precision
-from crn_tf.training.settings import Labels
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, arg
 
 from crn_tf.command_line import INSTEAD, Switch, how_to_call
+from crn_tf.data.conventions import Labels
 from crn_tf.data.datasets import EXPECTED_FORMS, KINDS, Kind, find_kind
 from crn_tf.data.images import Fit, Size
 from crn_tf.errors import UsageError, UserError
@@ -21,7 +22,7 @@ from crn_tf.model.cascade import MAX_MODULES, coarsest_grid, module_heights, par
 from crn_tf.model.loss_weights import find_loss_weights
 from crn_tf.model.vgg_weights import find_weights
 from crn_tf.precision import Precision
-from crn_tf.training.settings import Compilation, Labels, LossName, Pooling, Recomputation, TrainSettings
+from crn_tf.training.settings import Compilation, LossName, Pooling, Recomputation, TrainSettings
 
 RESOLUTIONS = (256, 512, 1024)
 MAX_SEED = 2**32 - 1  # NumPy takes no larger one

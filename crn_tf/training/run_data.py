@@ -5,6 +5,7 @@ from pathlib import Path
 
 from crn_tf.command_line import how_to_call
 from crn_tf.data.class_tables import ClassTable
+from crn_tf.data.conventions import asked_form
 from crn_tf.data.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_training_data
 from crn_tf.data.decoded_cache import DecodedCache
 from crn_tf.data.fitting import about_shapes
@@ -84,7 +85,7 @@ def open_run_data(
     kind = settings.dataset
     if kind is None:  # of an older run, whose data were not there when its settings were read
         kind = find_kind(settings.data or Path())
-    incomplete, asked = settings.max_unreadable, None if settings.labels == "auto" else settings.labels
+    incomplete, asked = settings.max_unreadable, asked_form(settings.labels)
     data, validation = open_training_data(
         settings.data, kind, settings.size[0], incomplete, settings.validation_share, asked
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from crn_tf.data.conventions import Labels
 from crn_tf.data.datasets import Kind, find_kind
 from crn_tf.data.images import Fit, Size
 from crn_tf.errors import UserError
@@ -24,7 +25,6 @@ LossName = Literal["content", "best-image", "best-per-class"]
 Pooling = Literal["avg", "max"]
 Recomputation = Literal["auto", "on", "off"]
 Compilation = Literal["off", "on"]
-Labels = Literal["auto", "ids", "colours", "trainids", "labelids"]
 _PAIRS = ("size", "base_grid")  # written as 192x256
 # What runs did that were started before a setting was there, where its default is another today.
 _BEFORE: dict[str, Any] = {"adam_epsilon": 1e-7, "rebalance_epoch": 0, "data": None, "dataset": None}
