@@ -15,6 +15,7 @@ from crn_tf.data import sheets
 from crn_tf.data.datasets import DataSet, FileDataSet
 from crn_tf.data.images import Fit, Size, resize, write_image
 from crn_tf.data.layouts import colorize
+from crn_tf.data.spacing import evenly_spaced
 from crn_tf.errors import UsageError, UserError
 from crn_tf.synthesis.request import TestSettings
 from crn_tf.tensors import Layout, Pixels
@@ -105,7 +106,7 @@ class ContactSheet:
         self._photographs = self._photograph(0) is not None
         headings = sheets.headings(self._photographs, num_images)
         rows = sheets.rows_that_fit(len(headings), size, min(count, SHEET_ROWS))
-        self._rows = {row * count // rows: row for row in range(rows)}
+        self._rows = {index: row for row, index in enumerate(evenly_spaced(rows, count))}
         self._sheet = sheets.Sheet(headings, rows, size)
         self._seen: list[Layout] = []
 
