@@ -22,7 +22,7 @@ from crn_tf.model.cascade import MAX_MODULES, coarsest_grid, module_heights, par
 from crn_tf.model.loss_weights import find_loss_weights
 from crn_tf.model.vgg_weights import find_weights
 from crn_tf.precision import Precision
-from crn_tf.training.settings import Compilation, LossName, Pooling, Recomputation, TrainSettings
+from crn_tf.training.settings import Compilation, LossName, Pooling, RateSchedule, Recomputation, TrainSettings
 
 RESOLUTIONS = (256, 512, 1024)
 MAX_SEED = 2**32 - 1  # NumPy takes no larger one
@@ -129,7 +129,17 @@ class ScheduleFlags:
     batch: int = TrainSettings.batch
     """Pairs in a step."""
     lr: float = TrainSettings.lr
-    """Adam's learning rate."""
+    """Adam's learning rate; with a schedule or a warm-up, the highest."""
+    lr_schedule: RateSchedule = TrainSettings.lr_schedule
+    """What the learning rate does: constant, as in the release; cosine: fall to 0 until the last step."""
+    lr_warmup: Annotated[
+        int | Literal["auto"],
+        arg(metavar="STEPS", help_behavior_hint=INSTEAD("0; of a cosine 2 % of the steps, at most 500")),
+    ] = "auto"
+    """Steps over which the learning rate grows to its highest."""
+    ema: Annotated[float | None, arg(metavar="DECAY", help_behavior_hint=INSTEAD("no average"))] = None
+    """Average the weights over the steps, each time keeping so much of the average, such as 0.999. The averaged weights
+    are what is validated, kept and exported."""
     adam_epsilon: float = TrainSettings.adam_epsilon
     """Added to the root of Adam's second moment; the release's."""
     seed: int = TrainSettings.seed
@@ -257,6 +267,7 @@ class TrainFlags:
         release_epochs, release_images = next(values for height, values in _RELEASE_SCHEDULE if size[0] <= height)
         images = self.model.images or release_images
         epochs = self.schedule.epochs or release_epochs
+        unwarmed = self.schedule.lr_schedule == "constant" and self.schedule.lr_warmup == "auto"
         rebalance_epoch = self.loss.rebalance_epoch
         if rebalance_epoch is None:  # half of the epochs, as the authors did, unless weights were chosen
             rebalance_epoch = 0 if self.loss.loss_weights else max(1, epochs // 2)
@@ -270,6 +281,7 @@ class TrainFlags:
             rebalance_epoch=rebalance_epoch,
             vgg_weights=self.loss.vgg_weights or "",
             epochs=epochs,
+            lr_warmup=0 if unwarmed else self.schedule.lr_warmup,
             train_modules=trained,
             **self._as_they_are(),
         )
@@ -281,7 +293,7 @@ class TrainFlags:
             data: ("data", "fit", "flip", "cache", "max_unreadable", "labels", "max_unknown", "validation_share"),
             model: ("width", "init_from", "init_optimizer"),
             self.loss: ("vgg_pool",),
-            self.schedule: ("steps", "batch", "lr", "adam_epsilon", "seed"),
+            self.schedule: ("steps", "batch", "lr", "lr_schedule", "ema", "adam_epsilon", "seed"),
             run: ("precision", "remat", "jit", "validation_limit", "checkpoint_minutes", "checkpoint_steps"),
         }
         return {name: getattr(group, name) for group, own in names.items() for name in own}
@@ -381,6 +393,10 @@ def _check_amounts(flags: TrainFlags) -> None:
             raise UsageError(f"{option} is a share, from 0 to less than 1, not {getattr(flags.data, name)}")
     if not 0 <= flags.data.max_unknown <= 1:
         raise UsageError(f"--max-unknown is a share, from 0 to 1, not {flags.data.max_unknown}")
+    if flags.schedule.lr_warmup != "auto" and flags.schedule.lr_warmup < 0:
+        raise UsageError(f"--lr-warmup is a number of steps, 0 for none, not {flags.schedule.lr_warmup}")
+    if flags.schedule.ema is not None and not 0 < flags.schedule.ema < 1:
+        raise UsageError(f"--ema is greater than 0 and less than 1, such as 0.999, not {flags.schedule.ema}")
     if not 0 <= flags.schedule.seed <= MAX_SEED:
         raise UsageError(f"--seed must be from 0 to {MAX_SEED}, not {flags.schedule.seed}")
     if (flags.loss.rebalance_epoch or 0) < 0:

@@ -25,6 +25,7 @@ LossName = Literal["content", "best-image", "best-per-class"]
 Pooling = Literal["avg", "max"]
 Recomputation = Literal["auto", "on", "off"]
 Compilation = Literal["off", "on"]
+RateSchedule = Literal["constant", "cosine"]
 _PAIRS = ("size", "base_grid")  # written as 192x256
 # What runs did that were started before a setting was there, where its default is another today.
 _BEFORE: dict[str, Any] = {"adam_epsilon": 1e-7, "rebalance_epoch": 0, "data": None, "dataset": None}
@@ -48,6 +49,8 @@ class TrainSettings:
         train_modules: Heights of the modules to train; None for all.
         vgg_weights: A file, "imagenet" or "random".
         steps: Stop after so many, whatever the epochs; None for no limit but theirs.
+        lr_warmup: Steps; "auto" until a run is opened, which decides it for good.
+        ema: The decay of the averaged weights; None for no average.
         remat: "auto" until a run is opened, which decides it for good.
         checkpoint_steps: Save a checkpoint after so many; None for by time only.
     """
@@ -76,6 +79,9 @@ class TrainSettings:
     steps: int | None = None
     batch: int = 1
     lr: float = 1e-4
+    lr_schedule: RateSchedule = "constant"
+    lr_warmup: int | Literal["auto"] = 0
+    ema: float | None = None
     adam_epsilon: float = 1e-8
     precision: Precision = "float32"
     remat: Recomputation = "auto"
@@ -183,5 +189,5 @@ def _is_of(value: Any, kind: Any) -> bool:
 # Settings that --resume cannot change: the checkpoint would not fit or would win, or the data order would be another.
 FIXED_AT_START = (
     *("size", "base_grid", "images", "width", "precision", "batch", "seed", "flip", "fit", "train_modules"),
-    *("loss_weights", "adam_epsilon"),
+    *("loss_weights", "adam_epsilon", "ema"),
 )

@@ -18,7 +18,8 @@ from crn_tf.model.perceiver import build_perceiver, split_blocks
 from crn_tf.model.recomputing import recomputing_blocks, recomputing_generator
 from crn_tf.precision import computing_in, own_defaults
 from crn_tf.saved.checkpoints import named
-from crn_tf.tensors import ClassIds, LossFunction, OneHotLayout, PerReplica, Photos, TapErrors, Tensor
+from crn_tf.tensors import ClassIds, Images, LossFunction, OneHotLayout, PerReplica, Photos, TapErrors, Tensor
+from crn_tf.training.averaging import AveragedGenerator
 from crn_tf.training.memory_needs import choose_recomputation
 from crn_tf.training.optimizer import ADAM_EPSILON, Adam, apply_if_finite
 from crn_tf.training.replicas import mean_of_replicas, split
@@ -44,10 +45,11 @@ def build_trainer(settings: TrainSettings, description: ModelDescription, replic
         UserError: A file of weights cannot be used.
     """
     batch = settings.batch // replicas
-    recompute, why = choose_recomputation(settings.remat, description, batch, settings.precision)
+    recompute, why = choose_recomputation(settings.remat, description, batch, settings.precision, bool(settings.ema))
     with computing_in(settings.precision):
         perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
         generator = description.build()
+        averaging = AveragedGenerator(generator, description.build(), settings.ema) if settings.ema else None
         trainer = Trainer(
             generator,
             perceiver,
@@ -58,6 +60,7 @@ def build_trainer(settings: TrainSettings, description: ModelDescription, replic
             recompute,
             settings.adam_epsilon,
             settings.jit == "on",
+            averaging,
         )
     return trainer, why
 
@@ -110,6 +113,7 @@ class Trainer:
         recompute: bool = False,
         epsilon: float = ADAM_EPSILON,
         jit: bool = False,
+        averaging: AveragedGenerator | None = None,
     ):
         """Prepare training.
 
@@ -124,6 +128,7 @@ class Trainer:
             recompute: Keep less for the backward pass and compute it again, which takes longer (see `recomputing`).
             epsilon: Adam's, which is added to the root of its second moment.
             jit: Have XLA compile the whole step. Results differ by rounding.
+            averaging: Of the generator's weights; None for none.
 
         Raises:
             ValueError: XLA is to compile a step that a distribution strategy shares.
@@ -137,6 +142,7 @@ class Trainer:
         if recompute:
             self._synthesize = recomputing_generator(generator)
             self._blocks = recomputing_blocks(self._blocks)
+        self.averaging = averaging
         self.num_classes = generator.input_shape[-1]
         self._loss: LossFunction = LOSSES[loss]
         # Variables, so that they can change during training, and are kept in checkpoints.
@@ -159,10 +165,25 @@ class Trainer:
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer, name="loss_scale")
         self.optimizer.build(generator.trainable_variables)
 
+    @property
+    def model(self) -> keras.Model:
+        """What is validated, shown and kept: the averaged generator if there is one, else the trained."""
+        return self.averaging.generator if self.averaging else self.generator
+
     def variables(self) -> dict[str, keras.Variable]:
-        """All that training changes, by its name in a checkpoint."""
+        """All that training changes, by its name in a checkpoint, whose generator is the `model`."""
         own = (self.loss_weights, self._measured, self._measured_steps)
-        return named(self.generator, self.optimizer) | {f"trainer/{variable.name}": variable for variable in own}
+        averaged = self.averaging.variables() if self.averaging else {}
+        return named(self.model, self.optimizer) | {f"trainer/{variable.name}": variable for variable in own} | averaged
+
+    @property
+    def learning_rate(self) -> float:
+        """Adam's, of the steps to come. To set it waits for nothing."""
+        return float(self.optimizer.learning_rate.numpy())
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self.optimizer.learning_rate = rate
 
     def start_measuring(self) -> None:
         """From here on, sum up each tap's unweighted term, until `rebalance`."""
@@ -213,6 +234,8 @@ class Trainer:
             scaled_loss = self.optimizer.scale_loss(loss / self._strategy.num_replicas_in_sync)
         gradients = tape.gradient(scaled_loss, self.generator.trainable_variables)
         applied = apply_if_finite(self.optimizer, loss, gradients, self.generator.trainable_variables)
+        if self.averaging:
+            self.averaging.update(applied)
         loss, terms = mean_of_replicas(loss, terms)
         self._measure(terms, applied)
         self._window_terms.assign_add(tf.where(applied, terms, tf.zeros_like(terms)))
@@ -241,12 +264,12 @@ class Trainer:
 
     @tf.function(autograph=False)
     def evaluate(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The loss, each tap's part of it, and the perceptual distance, without a step, on one device.
+        """The `model`'s loss, each tap's part of it, and the perceptual distance, without a step, on one device.
 
         Arguments and results as `train_step`; the distance is a scalar.
         """
         layouts = ops.one_hot(layouts, self.num_classes, dtype="float32")
-        errors = self._compute_errors(photos, layouts)
+        errors = self._compute_errors(photos, layouts, self.model if self.averaging else self._synthesize)
         return *self._loss(errors, ops.unstack(self.loss_weights), layouts), perceptual_distance(errors)
 
     def measure(self, photos: tf.Tensor, layouts: tf.Tensor) -> None:
@@ -274,10 +297,13 @@ class Trainer:
 
     def _compute_loss(self, photos: Photos, layouts: ClassIds) -> tuple[Tensor, Tensor]:
         layouts = ops.one_hot(layouts, self.num_classes, dtype="float32")
-        return self._loss(self._compute_errors(photos, layouts), ops.unstack(self.loss_weights), layouts)
+        errors = self._compute_errors(photos, layouts, self._synthesize)
+        return self._loss(errors, ops.unstack(self.loss_weights), layouts)
 
-    def _compute_errors(self, photos: Photos, layouts: OneHotLayout) -> list[TapErrors]:
-        images = self._synthesize(layouts)  # [B, k, H, W, 3]
+    def _compute_errors(
+        self, photos: Photos, layouts: OneHotLayout, synthesize: Callable[[OneHotLayout], Images]
+    ) -> list[TapErrors]:
+        images = synthesize(layouts)  # [B, k, H, W, 3]
         with tf.control_dependencies([images]):  # or the photograph's taps would be computed early, and kept
             photos = ops.cast(photos, "float32")
         return tap_errors(self._blocks, photos, images)
