@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from crn_tf.errors import UsageError, UserError, run_command
 from crn_tf.files import make_folder, read_json, write_text
 from crn_tf.saved.run_folder import RunFolder
+from crn_tf.starting import start_tensorflow
 
 ROOT = Path(__file__).parents[1]
 DISTANCE = "validation/perceptual_distance"  # as train.py logs it: the same measure in all runs
@@ -84,6 +85,7 @@ def main() -> None:
     options = with_whole_paths(tyro.cli(ShortTraining))
     variants = find_variants(options)
     begin(options)
+    start_tensorflow()  # reads the logs
     for seed in options.seeds:  # seed by seed: what is there early can be compared
         for variant in variants:
             train(options, variant, seed)
