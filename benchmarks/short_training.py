@@ -165,7 +165,7 @@ def train(options: ShortTraining, variant: Variant, seed: int) -> None:
         data = ["--data", options.data] if options.data else ["--dataset", "toy"]
         call(
             f"training {variant.name} from seed {seed}",
-            folder.with_suffix(".log"),
+            folder.with_name(f"{folder.name}.log"),
             *("train.py", *data, "--size", options.size, "--width", options.width, "--images", 1),
             *("--vgg-weights", options.vgg_weights, "--loss-weights", "inverse-elements", "--seed", seed),
             *("--steps", options.steps, "--validation-limit", options.validation_limit),
