@@ -42,6 +42,11 @@ def halvings(size: Size, least: int) -> int:
     return count
 
 
+def halved(size: Size) -> Size:
+    """Half of a height and width, rounded up."""
+    return -(-size[0] // 2), -(-size[1] // 2)
+
+
 def halve(x: Features, channels: int, name: str, bias: bool = False) -> Features:
     """A 4x4 convolution with stride 2: [B, h, w, D] -> [B, h / 2, w / 2, channels], rounded up."""
     return layers.Conv2D(channels, strides=2, padding="same", use_bias=bias, name=name, **convolution_options())(x)
