@@ -76,9 +76,19 @@ class AdversarialTrainer(Trainer):
         own = {f"discriminator/{variable.path}": variable for variable in self.discriminator.variables}
         own |= {f"discriminator_optimizer/{v.path}": v for v in self.discriminator_optimizer.variables}
         if self._segmenter is not None:
-            head = self._segmenter.get_layer("segmenter_head")
-            own |= {f"segmenter/{variable.path}": variable for variable in head.variables}
+            own |= {f"segmenter/{variable.path}": variable for variable in self.segmenter_head.variables}
         return super().variables() | own
+
+    @property
+    def segmenter_head(self) -> keras.Model:
+        """The segmenter's part beside the perceiver, from `build_segmenter_head`.
+
+        Raises:
+            ValueError: The loss asks for no segmenter.
+        """
+        if self._segmenter is None:
+            raise ValueError("the loss asks for no segmenter")
+        return self._segmenter.get_layer("segmenter_head")
 
     def set_learning_rate(self, rate: float) -> None:
         """Take steps of another size from now on, of both networks."""

@@ -211,7 +211,8 @@ class TrainFlags:
     @classmethod
     def of_settings(cls, settings: TrainSettings) -> "TrainFlags":
         """The flags that ask for what a run does."""
-        values = settings.kept() | {name: getattr(settings, name) for name in ("data", "cache", "init_from")}
+        paths = ("data", "cache", "init_from", "segmenter")
+        values = settings.kept() | {name: getattr(settings, name) for name in paths}
         return cls.of(**values)
 
     @classmethod

@@ -6,7 +6,7 @@ from pathlib import Path
 from crn_tf.command_line import how_to_call
 from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.conventions import asked_form
-from crn_tf.data.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_training_data
+from crn_tf.data.datasets import DataSet, EvenSample, FileDataSet, ToyDataSet, find_kind, open_training_data
 from crn_tf.data.decoded_cache import DecodedCache
 from crn_tf.data.fitting import about_shapes
 from crn_tf.data.pipeline import InputPipeline, enlarged
@@ -26,6 +26,12 @@ class RunData:
     max_unknown: float
     shapes: str | None  # what is stretched or cut
     folder: Path | None  # of the data set; None for toys
+    pairs: FileDataSet | ToyDataSet  # to train on, as they are on the disk
+
+    @property
+    def held_out(self) -> DataSet | None:
+        """The validation pairs; None without a split for them."""
+        return self.validation.data if self.validation else None
 
     @property
     def classes(self) -> ClassTable:
@@ -107,8 +113,8 @@ def open_run_data(
     )
     samples = some(validation or (data if settings.jitter else read), SAMPLES, 1.0)  # as long as there is any
     if not validation:
-        return RunData(train, None, samples, files, settings.max_unknown, shapes, settings.data)
+        return RunData(train, None, samples, files, settings.max_unknown, shapes, settings.data, data)
     # Of a few pairs, a single one may be more than the share.
     unreadable = unreadable and max(unreadable, 1 / min(len(validation), settings.validation_limit))
     pairs = some(validation, settings.validation_limit, unreadable)
-    return RunData(train, pairs, samples, files, settings.max_unknown, shapes, settings.data)
+    return RunData(train, pairs, samples, files, settings.max_unknown, shapes, settings.data, data)

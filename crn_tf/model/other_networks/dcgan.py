@@ -11,6 +11,7 @@ from crn_tf.model.generator import arrange_images
 from crn_tf.model.other_networks.parts import (
     KERNEL,
     BatchStatisticsNormalization,
+    LeakyReLU,
     check_counts,
     double,
     halve,
@@ -65,7 +66,7 @@ def build_dcgan_generator(size: Size = (256, 512), num_classes: int = 20, width:
         x = halve(x, _channels(level, width), f"encoder_{level}_convolution", bias=level == 1)
         if level > 1:
             x = BatchStatisticsNormalization(name=f"encoder_{level}_normalization")(x)
-        x = layers.LeakyReLU(0.2, name=f"encoder_{level}_activation")(x)
+        x = LeakyReLU(name=f"encoder_{level}_activation")(x)
 
     for level in range(depth - 1, 0, -1):  # named by the level whose size it comes to
         x = double(x, _channels(level, width), sizes[level], f"generator_{level}_convolution")

@@ -11,6 +11,7 @@ from crn_tf.model.generator import arrange_images
 from crn_tf.model.other_networks.parts import (
     KERNEL,
     BatchStatisticsNormalization,
+    LeakyReLU,
     SeededDropout,
     StoredSeed,
     check_counts,
@@ -72,7 +73,7 @@ def build_pix2pix_generator(
     encoded = []
     for level, channels in enumerate(ENCODER_CHANNELS[:depth], 1):
         if level > 1:
-            x = layers.LeakyReLU(0.2, name=f"encoder_{level}_activation")(x)
+            x = LeakyReLU(name=f"encoder_{level}_activation")(x)
         x = halve(x, scaled(channels, width), f"encoder_{level}_convolution")
         if 1 < level < depth:
             x = BatchStatisticsNormalization(name=f"encoder_{level}_normalization")(x)
@@ -164,7 +165,7 @@ def build_pix2pix_discriminator(size: Size = (256, 256), num_classes: int = 20, 
         x = convolution(x, scaled(channels, width), 2 if number <= count else 1, f"patch_{number}", bias=first)
         if not first:
             x = BatchStatisticsNormalization(name=f"patch_{number}_normalization")(x)
-        x = layers.LeakyReLU(0.2, name=f"patch_{number}_activation")(x)
+        x = LeakyReLU(name=f"patch_{number}_activation")(x)
     logits = convolution(x, 1, 1, "logits", bias=True, dtype="float32")
     return keras.Model([layout, picture], logits, name="pix2pix_discriminator")
 
