@@ -1,6 +1,8 @@
 """Adversarial training: what a step does to both networks, and that it goes on as if it had never stopped."""
 
+import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -8,13 +10,23 @@ import pytest
 import tensorflow as tf
 
 from crn_tf import build_generator
+from crn_tf.data.class_tables import CITYSCAPES
+from crn_tf.errors import UserError
 from crn_tf.model.adversarial_losses import discriminator_loss, fooling_loss, segmentation_loss
+from crn_tf.model.description import ModelDescription
 from crn_tf.model.other_networks.by_name import build_network
 from crn_tf.model.other_networks.pix2pix import build_pix2pix_discriminator, with_seed_input
 from crn_tf.model.perceiver import build_perceiver
+from crn_tf.model.segmenter import build_segmenter_head
 from crn_tf.precision import computing_in
+from crn_tf.saved.checkpoints import save_weights
+from crn_tf.saved.loading import load_generator
+from crn_tf.training import run_segmenter
 from crn_tf.training.adversarial import AdversarialTrainer
+from crn_tf.training.flags import TrainFlags
 from crn_tf.training.objectives import OBJECTIVES
+from crn_tf.training.settings import TrainSettings
+from tests.test_training_run import assert_same_state, logged, start
 
 SIZE, CLASSES = (16, 32), 3
 
@@ -30,6 +42,10 @@ def make_trainer(loss="pix2pix", network="pix2pix", **options) -> AdversarialTra
         objective.weights or objective.shares,
         **options,
     )
+
+
+def run_settings(data, **given) -> TrainSettings:
+    return TrainFlags.of(size="32x64", data=data, vgg_weights="random", width=1 / 32, **given).resolved()
 
 
 def a_batch(seed=0, count=2):
@@ -168,6 +184,66 @@ def test_each_part_of_the_composite_loss_starts_equal():
     image, adversary, features = float(terms[0]), float(terms[-1]), float(sum(terms[1:-1]))
     assert image == pytest.approx(1, rel=0.02) and features == pytest.approx(1, rel=0.02)
     assert adversary == pytest.approx(1, rel=0.02)
+
+
+@pytest.mark.parametrize("method", [{"model": "pix2pix", "jitter": True}, {"loss": "composite", "batch": 2}])
+def test_a_continued_run_ends_as_an_uninterrupted_one(folder_data, tmp_path, method):
+    settings = run_settings(folder_data, flip=True, epochs=2, **method)
+    whole = start(settings, tmp_path / "whole")
+    assert whole.run()
+    assert start(dataclasses.replace(settings, steps=4), tmp_path / "parts").run()
+    continued = start(settings, tmp_path / "parts")
+    assert continued.step == 4 and continued.run()
+    assert_same_state(whole, continued)
+    found = logged(tmp_path / "whole" / "logs")
+    assert "train/adversarial" in found and "train/discriminator_loss" in found
+
+
+def test_a_run_against_a_segmenter_keeps_it_and_goes_on_without_its_file(folder_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_segmenter, "STEPS_SHARE", 1)
+    settings = run_settings(folder_data, loss="gan-segmentation", steps=3)
+    assert (settings.model, settings.images, settings.lr) == ("dcgan", 1, 2e-4)
+    whole = start(settings, tmp_path / "whole")
+    assert whole.run()
+    kept = TrainSettings.read(whole.folder.settings).segmenter
+    assert kept.parent == tmp_path / "whole" / "segmenters"
+    assert f"training the segmenter on 5 photographs; it is kept in {kept}" in capsys.readouterr().out
+    given = dataclasses.replace(settings, segmenter=kept)
+    assert start(dataclasses.replace(given, steps=2), tmp_path / "parts").run()
+    shutil.rmtree(kept)  # its weights are in the checkpoint
+    continued = start(given, tmp_path / "parts")
+    assert continued.step == 2 and continued.run()
+    assert_same_state(whole, continued)
+
+
+def test_the_judge_is_another_segmenter_than_the_one_trained_against():
+    one, other = (build_segmenter_head([8, 8, 8], 3, start=start).get_weights() for start in (0, run_segmenter.START))
+    assert sum(np.abs(x - y).max() > 0 for x, y in zip(one, other, strict=True)) >= 4
+
+
+def test_a_segmenter_of_other_classes_is_refused(folder_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_segmenter, "STEPS_SHARE", 1)
+    run = start(run_settings(folder_data, loss="gan-segmentation", steps=1), tmp_path / "run")
+    kept = run.settings.segmenter
+    about = json.loads((kept / "segmenter.json").read_text())
+    about["settings"]["classes"] = ["b", "a"]
+    (kept / "segmenter.json").write_text(json.dumps(about))
+    again = run_settings(folder_data, loss="gan-segmentation", steps=1, segmenter=kept)
+    with pytest.raises(UserError, match="has other classes than this run"):
+        start(again, tmp_path / "other")
+    with pytest.raises(UserError, match=r"no segmenter in .*: expected a folder as RUN/segmenters/NAME"):
+        start(dataclasses.replace(again, segmenter=tmp_path), tmp_path / "third")
+
+
+@pytest.mark.parametrize("method", ["encoder-decoder", "full-resolution", "pix2pix", "dcgan"])
+def test_a_trained_network_of_another_method_is_found_as_it_was(method, tmp_path):
+    description = ModelDescription(20, (20, 36), 1, 1 / 32, CITYSCAPES, network=method)
+    generator = description.build()
+    save_weights(tmp_path / "it.weights.h5", generator, description)
+    found, told = load_generator(tmp_path / "it.weights.h5")
+    assert told == description
+    layout = np.eye(CITYSCAPES.num_classes, dtype="float32")[np.zeros((1, 20, 36), int)]
+    assert np.array_equal(found(layout), generator(layout))
 
 
 def test_objectives_name_what_they_weigh():

@@ -114,6 +114,8 @@ def read_segmenter(folder: Path, head: keras.Model) -> dict[str, Any]:
     Raises:
         UserError: The files are missing, damaged, or of another head.
     """
+    if not (folder / HEAD_FILE).is_file():
+        raise UserError(f"no segmenter in {folder}: expected a folder as RUN/segmenters/NAME of a run that trained one")
     try:
         check_weights_file(folder / HEAD_FILE)
         head.load_weights(folder / HEAD_FILE)

@@ -12,6 +12,9 @@ from crn_tf.training.adversarial import AdversarialTrainer
 from crn_tf.training.run_data import RunData
 from crn_tf.training.settings import TrainSettings
 
+STEPS_SHARE = (
+    10  # a short trial of a run is not kept waiting: the segmenter takes at most so many steps for each of its
+)
 START = 1  # of its fresh weights and its order of photographs; the judge's is 0
 
 
@@ -31,7 +34,7 @@ def give_segmenter(
         description: Of its model.
         data: Of the run: the training pairs are those of the segmenter too.
         folder: Of the run.
-        steps: That the run will take: the segmenter is trained for no more.
+        steps: That the run will take: the segmenter is trained for at most ten times as many.
 
     Returns:
         Its folder.
@@ -48,7 +51,7 @@ def give_segmenter(
                 raise UserError(f"the segmenter {settings.segmenter} has other {name} than this run")
         return settings.segmenter
     recipe = Recipe(start=START)
-    recipe = replace(recipe, steps=min(recipe.steps, steps))
+    recipe = replace(recipe, steps=min(recipe.steps, STEPS_SHARE * steps))
     pairs = data.pairs
     found = find_or_train(
         viewer, pairs, pairs.fingerprint(), data.held_out, settings.size, settings.fit, folder.path, recipe
