@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from importlib import resources
@@ -150,7 +151,7 @@ class PaintPage:
     async def start_layout(self, request: Request) -> Response:
         """Class ids of a layout to start from, at the size of the canvas."""
         start, size = self._start(request), self._painter.size()
-        layout = await _answer(request, self._reading, None, lambda: start.layout(size), 404)
+        layout = await self._read_start(request, start, lambda: start.layout(size))
         return Response(layout.tobytes(), media_type="application/octet-stream", headers=_said(()))
 
     async def start_thumbnail(self, request: Request) -> Response:
@@ -161,7 +162,7 @@ class PaintPage:
         def draw() -> bytes:
             return encode_image(colorize(start.layout(size), classes), "png")
 
-        return Response(await _answer(request, self._reading, None, draw, 404), media_type="image/png")
+        return Response(await self._read_start(request, start, draw), media_type="image/png")
 
     async def start_photo(self, request: Request) -> Response:
         """The photograph of a layout to start from, at the size of the canvas."""
@@ -172,10 +173,29 @@ class PaintPage:
             photo = read(size) if read else None
             return None if photo is None else encode_image(photo, "jpg")
 
-        content = await _answer(request, self._reading, None, encode, 404)
+        content = await self._read_start(request, start, encode)
         if content is None:
             raise HTTPException(404, "this layout has no photograph")
         return Response(content, media_type="image/jpeg")
+
+    async def _read_start(self, request: Request, start: Start, read: Callable[[], Result]) -> Result:
+        """What is read of a layout to start from.
+
+        Raises:
+            HTTPException: Its file is not there any more, or damaged. Where files lie is told in the terminal only.
+        """
+
+        def read_or_say() -> Result | UserError:
+            try:
+                return read()
+            except UserError as error:
+                return error
+
+        found = await _answer(request, self._reading, None, read_or_say)
+        if isinstance(found, UserError):
+            print(f"warning: {found}", file=sys.stderr)
+            raise HTTPException(404, f"{start.name} cannot be read; the server's terminal says why")
+        return found
 
     def _model(self, name: str | None) -> PaintModel:
         """The model of a name; the first if none is given.
@@ -203,9 +223,7 @@ class PaintPage:
         return self._starts[int(number)]
 
 
-async def _answer(
-    request: Request, worker: Worker, client: str | None, work: Callable[[], Result], mistake: int = 400
-) -> Result:
+async def _answer(request: Request, worker: Worker, client: str | None, work: Callable[[], Result]) -> Result:
     """What a worker finds, as long as somebody waits for it.
 
     Args:
@@ -213,7 +231,6 @@ async def _answer(
         worker: Does it.
         client: Whose earlier request it overtakes; None for nobody's.
         work: What to do.
-        mistake: The status of an answer that says why it cannot be done.
 
     Raises:
         HTTPException: It found a user's mistake, or did not come to it.
@@ -227,7 +244,7 @@ async def _answer(
     except OvertakenError:
         raise HTTPException(409, "overtaken by a newer layout") from None
     except UserError as error:
-        raise HTTPException(mistake, str(error)) from error
+        raise HTTPException(400, str(error)) from error
 
 
 async def _unless_gone(request: Request, found: "Future[Result]") -> Result:

@@ -18,7 +18,7 @@ from crn_tf.tensors import Layout, Pixels
 
 Group = Literal["drawn", "validation", "data"]
 # Seeds of streets in no split of the toy data set. They were chosen: no bonnet, and each has something of its own.
-_STREETS = tuple(2_000_000 + chosen for chosen in (1, 3, 6, 9, 14, 17, 27, 31))
+_STREETS = tuple(2_000_000 + chosen for chosen in (1, 3, 6, 9, 14, 22, 27, 31))
 
 
 @dataclass(frozen=True)
