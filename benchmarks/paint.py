@@ -133,7 +133,7 @@ def painting(about: dict, count: int) -> list[np.ndarray]:
 
 def stroke(connection: http.client.HTTPConnection, about: dict, layout: np.ndarray) -> tuple[float, float]:
     """Seconds until there is a layout's picture, and those of them that the synthesis took."""
-    ids = np.array([each["png_id"] for each in about["classes"]], np.uint8)
+    ids = np.array([each["file_id"] for each in about["classes"]], np.uint8)
     palette = np.zeros((256, 3), np.uint8)
     palette[ids] = [each["color"] for each in about["classes"]]
     start = time.perf_counter()

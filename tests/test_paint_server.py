@@ -79,9 +79,14 @@ def said(answer) -> list[str]:
 
 def test_the_model_tells_what_is_needed_to_draw(client):
     told = client.get("/api/model").json()
-    assert (told["size"], told["images"], told["void"], told["void_png_id"]) == ([8, 16], 2, 9, 9)
-    assert told["classes"][3] == {"id": 3, "name": "road", "color": [128, 64, 128], "png_id": 3}
-    assert len(told["classes"]) == 9 and told["starts"] == 8 + 24 and told["limits"] == {"bytes": LARGEST}
+    assert (told["size"], told["images"], told["void"]) == ([8, 16], 2, 9)
+    assert told["classes"][3] == {"id": 3, "name": "road", "color": [128, 64, 128], "file_id": 3}
+    assert (
+        len(told["classes"]) == 10
+        and told["classes"][9]["name"] == "void"
+        and told["starts"] == 8 + 24
+        and told["limits"] == {"bytes": LARGEST}
+    )
     first, second = told["models"]
     assert first | {"name": "one", "draft": False, "precision": "float32"} == first and first["parameters"] > 0
     assert (second["name"], second["size"], second["images"], second["draft"]) == ("small", [4, 8], 1, True)
@@ -91,8 +96,8 @@ def test_cityscapes_says_which_ids_its_files_have():
     page = make_page(classes=CITYSCAPES)
     with TestClient(paint_app(page, KNOWN)) as client:
         told = client.get("/api/model").json()
-        assert [each["png_id"] for each in told["classes"]] == list(CITYSCAPES.ids)
-        assert (told["void"], told["void_png_id"], told["void_color"], told["starts"]) == (19, 0, [0, 0, 0], 1)
+        assert [each["file_id"] for each in told["classes"]] == [*CITYSCAPES.ids, 0]
+        assert (told["void"], told["classes"][19]["color"], told["starts"]) == (19, [0, 0, 0], 1)
         whole = np.arange(19 + 1, dtype=np.uint8).repeat(8)[:128].reshape(SIZE)
         for painted in (whole, np.full(SIZE, 19, np.uint8), np.full(SIZE, 1, np.uint8)):
             answer = client.post("/api/read?labels=ids", content=indexed_png(painted, CITYSCAPES))

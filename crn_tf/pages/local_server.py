@@ -59,7 +59,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
-        # With its protocol: else asyncio does not see that it is TCP, and an answer's end waits 40 ms for Nagle's algorithm.
+        # With its protocol: else asyncio does not see that it is TCP, and answers wait 40 ms (Nagle's algorithm).
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)

@@ -76,7 +76,7 @@ class PaintPage:
         """The models and their classes."""
         _parameters(request)
         first = self._painter.default.description
-        *classes, void = first.classes.for_drawing()
+        classes = first.classes.for_drawing()
         models = [
             {
                 "name": model.name,
@@ -92,10 +92,8 @@ class PaintPage:
             {
                 "size": first.image_size,
                 "images": first.num_images,
-                "classes": classes,
-                "void": void["id"],
-                "void_png_id": void["png_id"],
-                "void_color": void["color"],
+                "classes": [{"file_id": row.pop("png_id"), **row} for row in classes],
+                "void": first.classes.void,
                 "models": models,
                 "limits": {"bytes": LARGEST},
                 "starts": len(self._starts),
