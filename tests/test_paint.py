@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import signal
+import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -67,6 +69,11 @@ def test_its_pictures_are_test_pys_and_ctrl_c_ends_it(tmp_path):
             expected = np.asarray(Image.open(tmp_path / "results" / f"{name}.png"))
             assert expected.std() > 1  # of a picture, not of an even grey
             np.testing.assert_array_equal(decoded(get(f"{address}/api/synthesize?{query}", body)), expected, name)
+        if shutil.which("curl"):  # as the documentation shows it
+            wanted = ("--data-binary", f"@{tmp_path / 'palette.png'}", "--output", str(tmp_path / "curl.png"))
+            subprocess.run(["curl", "--silent", *wanted, f"{address}/api/synthesize"], check=True)
+            expected = np.asarray(Image.open(tmp_path / "results/palette_0.png"))
+            np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "curl.png")), expected)
         told = json.loads(get(f"{address}/api/model"))
         assert [model["name"] for model in told["models"]] == ["large", "small"] and told["starts"] == 8
         with pytest.raises(UserError, match=r"^cannot listen at 127\.0\.0\.1, port \d+: .*; try another --port$"):
