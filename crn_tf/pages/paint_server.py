@@ -28,7 +28,7 @@ from crn_tf.pages.paint_work import BusyError, OvertakenError, Worker
 LARGEST = 1 << 23  # bytes of a layout file
 _MOST_WAITING = 32  # clients
 _MOST_STARTS = 100  # in one list
-_LONGEST_CLIENT = 64  # characters
+_LONGEST_CLIENT = 256  # characters
 _THUMBNAIL = 160  # pixels of its longer side
 _FORMATS: dict[str, ImageFormat] = {"png": "png", "jpeg": "jpg"}
 _MEDIA_TYPES: dict[ImageFormat, str] = {"png": "image/png", "jpg": "image/jpeg"}
