@@ -195,6 +195,18 @@ def test_training_steps_are_measured(tmp_path):
 
 
 @pytest.mark.slow
+def test_strokes_are_measured_until_their_pictures_are_there(tmp_path):
+    result = run("paint.py", "--strokes", 4, "--json", tmp_path / "paint.json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    measured = json.loads((tmp_path / "paint.json").read_text())
+    assert measured | {"size": "96x192", "parameters": 1504067, "strokes": 4} == measured
+    assert 0 < measured["synthesis"] < measured["median"] <= measured["slowest"]
+    assert result.stdout.startswith("stroke to picture, 96x192, 1,504,067 parameters: median ")
+    gone = run("paint.py", "--weights", tmp_path / "nowhere", cwd=tmp_path)
+    assert gone.returncode == 1 and "no weights" in gone.stderr and "Traceback" not in gone.stderr
+
+
+@pytest.mark.slow
 def test_synthesis_is_compared_in_turn(tmp_path):
     arguments = (*TINY, "--images", 1, "--batch", 1, 3, "--steps", 2, "--compare", "--rounds", 2)
     result = run("synthesis.py", *arguments, cwd=tmp_path)

@@ -59,8 +59,8 @@ def test_files_and_modules_that_are_named_exist(page):
     text = page.read_text()
     # Not behind a folder of one's own, as in runs/docs/..., nor in an address.
     names = re.findall(rf"(?<![\w./-])(?:{FOLDERS})/[\w./-]*", text)
-    commands = set(re.findall(r"python -m crn_tf\.(\w+)", text)) - {"NAME"}
-    paths = [*(name.rstrip(".") for name in names), *(f"crn_tf/{command}.py" for command in commands)]
+    commands = {command.replace(".", "/") for command in re.findall(r"python -m crn_tf\.(\w+(?:\.\w+)*)", text)}
+    paths = [*(name.rstrip(".") for name in names), *(f"crn_tf/{command}.py" for command in commands - {"NAME"})]
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
