@@ -75,7 +75,7 @@ class LearningRate:
         return f"from {self.peak:g} to 0 over {self.steps - self.warmup:,} steps (cosine){warmup}"
 
     def change(self, step: int, was: float) -> str | None:
-        """A line for a run that goes on, if its rate is another than that of the step before lets expect.
+        """A line for a run that goes on, if its rate is another than the steps before would have had there.
 
         Args:
             step: Where it stands.
