@@ -83,3 +83,8 @@ def test_the_map_names_every_module():
 
 def test_the_readme_stays_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_merge_is_left_half_done(page):
+    assert not re.search("^(<{7}|={7}|>{7})( |$)", page.read_text(), re.MULTILINE)
