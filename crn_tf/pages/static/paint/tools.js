@@ -4,6 +4,7 @@
 import { everywhere, flood, line, polygon, rectangle, stamp } from "./raster.js";
 
 const STILL = 1.5; // pixels that a press may move and still be a click
+const LEVEL = Math.tan(Math.PI / 8); // slopes nearer to level than to 45 degrees
 const NEAR = 10; // pixels of the screen around a polygon's corner that count as it
 
 const distance = (one, other) => Math.hypot(one.x - other.x, one.y - other.y);
@@ -66,10 +67,11 @@ class Line extends Tool {
   release() { this.end(); }
 
   #turned(place) {
-    const eighth = Math.PI / 4;
-    const angle = Math.round(Math.atan2(place.y - this.first.y, place.x - this.first.x) / eighth) * eighth;
-    const along = (place.x - this.first.x) * Math.cos(angle) + (place.y - this.first.y) * Math.sin(angle);
-    return { x: this.first.x + along * Math.cos(angle), y: this.first.y + along * Math.sin(angle) };
+    const [dx, dy] = [place.x - this.first.x, place.y - this.first.y];
+    if (Math.abs(dy) < LEVEL * Math.abs(dx)) return { x: place.x, y: this.first.y };
+    if (Math.abs(dx) < LEVEL * Math.abs(dy)) return { x: this.first.x, y: place.y };
+    const steps = Math.round((Math.abs(dx) + Math.abs(dy)) / 2); // whole ones: a pixel in each row and column
+    return { x: this.first.x + steps * Math.sign(dx), y: this.first.y + steps * Math.sign(dy) };
   }
 }
 

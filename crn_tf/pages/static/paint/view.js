@@ -3,7 +3,7 @@
 
 const LARGEST = 64; // pixels of the screen for one of the layout
 const MARGIN = 8; // around the whole layout
-const SEEN = 40; // pixels beyond its edge, when it is larger than a pane
+const SEEN = 40; // pixels of it that stay in sight, wherever it is moved
 
 export class View {
   #fitting = true; // until somebody zooms or moves
@@ -35,6 +35,8 @@ export class View {
   fit() {
     this.#fitting = true;
     this.scale = this.fitting();
+    this.left = (this.room.width - this.width * this.scale) / 2;
+    this.top = (this.room.height - this.height * this.scale) / 2;
     this.#keep();
   }
 
@@ -70,8 +72,8 @@ export class View {
 
   #keep() {
     const kept = (start, size, room) => {
-      if (size <= room) return (room - size) / 2;
-      return Math.min(SEEN, Math.max(room - size - SEEN, start));
+      const seen = Math.min(SEEN, size);
+      return Math.min(room - seen, Math.max(seen - size, start));
     };
     this.left = kept(this.left, this.width * this.scale, this.room.width);
     this.top = kept(this.top, this.height * this.scale, this.room.height);
