@@ -95,7 +95,9 @@ class StandIn:
             seconds = await self._compute(model, ids)
         kind = asked["format"].upper()
         content = io.BytesIO()
-        Image.fromarray(picture_of(ids, image, model)).save(content, kind, **({"quality": 90} if kind == "JPEG" else {}))
+        Image.fromarray(picture_of(ids, image, model)).save(
+            content, kind, **({"quality": 90} if kind == "JPEG" else {})
+        )
         headers = {"x-seconds": f"{seconds:.3f}", "x-images": str(self._settings.images), "x-said": "%5B%5D"}
         return Response(content.getvalue(), media_type=f"image/{kind.lower()}", headers=headers)
 
@@ -133,7 +135,9 @@ class StandIn:
         if what == "layout":
             return _raw(ids, [])
         content = io.BytesIO()
-        Image.fromarray(COLORS[ids] // (2 if what == "photo" else 1)).save(content, "JPEG" if what == "photo" else "PNG")
+        Image.fromarray(COLORS[ids] // (2 if what == "photo" else 1)).save(
+            content, "JPEG" if what == "photo" else "PNG"
+        )
         return Response(content.getvalue(), media_type="image/jpeg" if what == "photo" else "image/png")
 
 

@@ -55,8 +55,10 @@ class Painter:
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where the middle of a pixel is in the window."""
-        box = self.page.evaluate("(({x, y, width, height}) => [x, y, width, height])"
-                                 "(document.getElementById('layout-canvas').getBoundingClientRect())")
+        box = self.page.evaluate(
+            "(({x, y, width, height}) => [x, y, width, height])"
+            "(document.getElementById('layout-canvas').getBoundingClientRect())"
+        )
         height, width = self.shape
         return box[0] + (x + 0.5) * box[2] / width, box[1] + (y + 0.5) * box[3] / height
 
@@ -577,10 +579,10 @@ def test_a_picture_that_is_older_than_the_layout_says_so_and_how_long_it_took(op
     with painting(open_page, "--delay", 0.8) as (painter, address):
         mark, took = painter.page.locator(".picture .mark"), painter.page.locator(".picture .took")
         painter.wait_for_picture()
-        assert mark.inner_text() == "" and took.inner_text() == "0.80 s"
+        assert mark.inner_text() == "" and took.inner_text() == "800 ms"
         painter.drag((20, 20), (60, 20))
         painter.page.wait_for_function("() => document.querySelector('.picture.older .mark').innerText === 'older'")
-        painter.page.wait_for_function("() => document.querySelector('.took').innerText.startsWith('computing, 0.')")
+        painter.page.wait_for_function("() => document.querySelector('.took').innerText.startsWith('computing, ')")
         painter.wait_for_picture()
         painter.page.wait_for_selector(".picture:not(.older)")
         assert mark.inner_text() == ""
@@ -709,6 +711,16 @@ def test_a_server_that_comes_back_with_another_model_is_told(open_page):
     without_connection_errors(open_page)
 
 
+def test_a_browser_that_keeps_nothing_says_so_and_paints(server, open_page):
+    page = open_page("about:blank")
+    page.add_init_script("indexedDB.open = () => { throw new Error('not allowed here'); }")
+    page.goto(server)
+    painter = Painter(page)
+    assert page.locator("#said").inner_text().startswith("this browser keeps nothing for later (not allowed here)")
+    painter.drag((10, 10), (60, 10))
+    assert (painter.wait_for_picture() == picture_of(painter.ids)).all()
+
+
 # ---- files
 
 
@@ -813,6 +825,26 @@ def test_ids_above_255_are_16_bits_and_colours_that_tell_no_class_are_not_sent(p
         assert found == mode and (pixels == np.array(file_ids)[ids]).all()
 
 
+def test_a_link_brings_the_layout_with_it_and_other_links_are_told(server, open_page):
+    page = open_page(server, permissions=["clipboard-read", "clipboard-write"])
+    painter = Painter(page)
+    wanted = start_ids(3, SIZE)
+    painter.begin(wanted)
+    page.locator("#downloads summary").click()
+    page.locator("#link").click()
+    page.wait_for_function("() => document.getElementById('said').innerText.includes('copied')")
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link.startswith(f"{server}#") and len(link) < 1000
+    other = Painter(open_page(link))
+    assert (other.ids == wanted).all() and other.page.url == server
+    other.press("Control+z")
+    assert (other.ids == VOID).all()
+    for wrong in (link[:-30], f"{server}#l1.AAAA", f"{server}#l1.%"):
+        broken = Painter(open_page(wrong))
+        assert broken.page.locator("#said").inner_text().startswith("the link holds no layout of this model: ")
+        assert (broken.ids == VOID).all()
+
+
 def test_starts_are_listed_as_they_come_into_view_and_their_photographs_shown_beside(painter):
     page = painter.page
     page.wait_for_function("() => document.querySelectorAll('#starts-list button').length >= 24")
@@ -845,7 +877,9 @@ def test_the_page_asks_nobody_else_and_has_nothing_inline(server, open_page):
     assert names <= {url.removeprefix(server) for url in own}  # no file is left over
     html = (FOLDER / "index.html").read_text()
     assert not re.search(r"\sstyle=|\son\w+=|<style|<script(?![^>]*\ssrc=)|https?://", html)
-    assert not [name for name in names if re.search(r"innerHTML|https?://(?!www\.w3\.org)", (FOLDER / name).read_text())]
+    assert not [
+        name for name in names if re.search(r"innerHTML|https?://(?!www\.w3\.org)", (FOLDER / name).read_text())
+    ]
 
 
 def test_controls_have_names_and_the_page_fits_small_and_upright_windows(server, open_page):
@@ -880,7 +914,10 @@ DURING = """async () => {
     desk.tool.move({ x: 256 + 250 * Math.cos(step / 4), y: 128 + 120 * Math.sin(step / 3) }, {});
     const stroke = performance.now() - since;
     await new Promise((resolve) => {
-      requestAnimationFrame((began) => { found.push(stroke + performance.now() - began); resolve(); }); // after the page's
+      requestAnimationFrame((began) => { // after the page's own
+        found.push(stroke + performance.now() - began);
+        resolve();
+      });
     });
   }
   desk.tool.release({ x: 0, y: 0 });

@@ -27,6 +27,7 @@ export class Files {
         this.#download(button.dataset.download);
       });
     }
+    byId("link").addEventListener("click", () => { byId("downloads").open = false; });
     addEventListener("pointerdown", (event) => {
       if (!byId("downloads").contains(event.target)) byId("downloads").open = false;
     });

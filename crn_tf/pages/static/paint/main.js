@@ -9,6 +9,7 @@ import { Files } from "./files.js";
 import { Keeping } from "./keeping.js";
 import { Keys } from "./keys.js";
 import { Layout } from "./layout.js";
+import { followLink, makeLinkButton } from "./link.js";
 import { Overlay } from "./overlay.js";
 import { Palette } from "./palette.js";
 import { Panes } from "./panes.js";
@@ -80,6 +81,7 @@ async function run() {
   const desk = new Desk(layout, view, classes, empty);
   const keeping = new Keeping(height, width, classes);
   await restore(keeping, desk);
+  await followLink(desk);
 
   const canvas = new LayoutCanvas(byId("layout-canvas"), layout, classes);
   layout.takeDirty();
@@ -94,6 +96,7 @@ async function run() {
   keys = new Keys(desk, new Palette(desk), pointers, point);
   new Files(desk, pictures, connection);
   makeControls(desk);
+  makeLinkButton(desk);
   const starts = new Starts(desk, connection);
   followLayout({ layout, canvas, pictures, panes, keep: keepPainted(keeping, desk) });
   connection.onBack = () => { pictures.schedule(); starts.more(); };

@@ -37,9 +37,18 @@ export class Palette {
   show() {
     for (const { one, button } of this.rows) {
       const chosen = one.id === this.desk.chosen;
-      if (chosen && button.getAttribute("aria-pressed") === "false") button.scrollIntoView({ block: "nearest" });
+      if (chosen && button.getAttribute("aria-pressed") === "false") this.#reveal(button);
       button.setAttribute("aria-pressed", String(chosen));
     }
+  }
+
+  // Scrolls the list, never the page: a class may be chosen where the list is out of sight.
+  #reveal(button) {
+    const [list, item] = [byId("classes").getBoundingClientRect(), button.getBoundingClientRect()];
+    const outside = (start, end, first, last) => Math.min(0, start - first) || Math.max(0, end - last);
+    byId("classes").scrollBy(
+      outside(item.left, item.right, list.left, list.right), outside(item.top, item.bottom, list.top, list.bottom),
+    );
   }
 
   #filter() {

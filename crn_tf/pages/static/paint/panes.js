@@ -5,6 +5,20 @@ import { byId, element } from "./element.js";
 const SOON = 400; // ms after which a request under way is told of
 const TICK = 200;
 const THUMBNAIL = 56; // pixels high
+const GAP = 12; // pixels between panes, about
+const BESIDE = 1.05; // by how much larger panes below each other have to be, to be preferred
+
+// In how many columns the panes show the layout largest.
+function bestColumns(count, room, around, { height, width }) {
+  const scale = (columns) => {
+    const rows = Math.ceil(count / columns);
+    const down = (room.clientHeight - GAP * (rows - 1)) / rows - around;
+    return Math.min((room.clientWidth - GAP * (columns - 1)) / columns / width, down / height);
+  };
+  let best = count;
+  for (let columns = count - 1; columns > 0; columns -= 1) if (scale(columns) > BESIDE * scale(best)) best = columns;
+  return best;
+}
 
 function drawScaled(canvas, bitmap, height) {
   canvas.height = height;
@@ -13,6 +27,8 @@ function drawScaled(canvas, bitmap, height) {
   paper.imageSmoothingQuality = "high";
   paper.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
 }
+
+const inWords = (seconds) => (seconds < 1 ? `${Math.round(1000 * seconds)} ms` : `${seconds.toFixed(1)} s`);
 
 class PicturePane {
   #drawn = null;
@@ -75,8 +91,8 @@ class PicturePane {
     const words = refused ? "refused" : older ? "older" : picture?.model.draft ? "draft" : "";
     if (this.marks.textContent !== words) this.marks.textContent = words;
     const going = asked === null ? 0 : performance.now() - asked;
-    const shown = picture ? `${picture.seconds.toPrecision(2)} s` : "";
-    const took = going > SOON ? `computing, ${(going / 1000).toFixed(1)} s` : shown;
+    const shown = picture ? inWords(picture.seconds) : "";
+    const took = going > SOON ? `computing, ${inWords(going / 1000)}` : shown;
     if (this.took.textContent !== took) this.took.textContent = took;
     this.section.querySelector(".why").textContent = refused ? refusal.why : "";
   }
@@ -86,7 +102,8 @@ export class Panes {
   constructor(desk, pictures, attach) {
     Object.assign(this, { desk, pictures });
     this.panes = pictures.large.map((lane) => new PicturePane(pictures, lane));
-    byId("panes").append(...this.panes.map(({ section }) => section));
+    byId("photo-pane").before(...this.panes.map(({ section }) => section));
+    document.body.classList.toggle("single", pictures.large.every(({ model }) => model.images === 1));
     const stages = [byId("layout-stage"), byId("photo-stage"), ...this.panes.map(({ stage }) => stage)];
     stages.forEach(attach);
     this.sheets = [byId("layout-sheet"), byId("photo-sheet"), ...this.panes.map(({ sheet }) => sheet)];
@@ -102,6 +119,7 @@ export class Panes {
     });
     byId("opacity").addEventListener("input", () => this.#showOver());
     setInterval(() => this.mark(), TICK);
+    new ResizeObserver(() => this.#arrange()).observe(byId("panes"));
     this.#showPhoto();
     this.#showOver();
   }
@@ -136,6 +154,13 @@ export class Panes {
     button.disabled = photo === null;
     byId("photo-pane").hidden = photo === null || button.getAttribute("aria-pressed") !== "true";
     if (!byId("photo-pane").hidden && byId("photo").getAttribute("src") !== photo) byId("photo").src = photo;
-    byId("panes").dataset.count = String(byId("panes").querySelectorAll(".pane:not([hidden])").length);
+    this.#arrange();
+  }
+
+  #arrange() {
+    const [room, stage] = [byId("panes"), byId("layout-stage")];
+    const count = room.querySelectorAll(".pane:not([hidden])").length;
+    const around = stage.parentElement.clientHeight - stage.clientHeight; // what stands above and below
+    room.style.setProperty("--columns", String(bestColumns(count, room, around, this.desk.layout)));
   }
 }

@@ -42,7 +42,7 @@ export class Starts {
     const [height, width] = this.connection.about.size;
     [image.width, image.height] = [Math.round((64 * width) / height), 64];
     const words = [element("span", { className: "name", textContent: name })];
-    words.push(element("span", { className: "group", textContent: photo ? `${group}, photograph` : group }));
+    words.push(element("span", { className: "group", textContent: photo ? `${group} · photo` : group }));
     const button = element("button", { type: "button", title: `start from ${name}` }, image, ...words);
     button.addEventListener("click", () => this.#start({ number, name, photo }));
     return element("li", {}, button);
