@@ -79,7 +79,7 @@ def main() -> None:
     from crn_tf.data.datasets import open_data_set
     from crn_tf.data.decoded_cache import DecodedCache
     from crn_tf.data.pipeline import InputPipeline
-    from crn_tf.training.trainer import build_trainer, describe_model
+    from crn_tf.training.building import build_trainer, describe_model
 
     size = settings.size
     data = open_data_set(settings.data, settings.dataset, "train", size[0])

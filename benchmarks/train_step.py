@@ -48,7 +48,7 @@ def prepare(settings: TrainSettings) -> tuple[Callable[[], object], float, dict]
     """A training step on one batch, its TFLOP, and what `--remat auto` chose and how long the first one was traced."""
     import tensorflow as tf
 
-    from crn_tf.training.trainer import build_trainer, describe_model
+    from crn_tf.training.building import build_trainer, describe_model
 
     trainer, _ = build_trainer(settings, describe_model(settings, CITYSCAPES))
     photos = tf.constant(measuring.random_photos(settings))

@@ -23,6 +23,7 @@ from crn_tf.starting import silence_pillow, start_tensorflow, warn_of_slowness
 from crn_tf.training.cluster import find_cluster
 from crn_tf.training.flags import DEMO, Strategy, TrainFlags
 from crn_tf.training.interruptions import Interruptions
+from crn_tf.training.objectives import FIXED
 from crn_tf.training.settings import FIXED_AT_START, TrainSettings
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def describe(run: "TrainingRun", note: str | None) -> None:
     print(
         f"{len(run.data.train.data)} pairs at {height}x{width}, {run.description.classes.num_classes} classes, "
         f"{images} per layout, {run.trainer.generator.count_params():,} parameters\n"
-        f"{settings.loss} loss, its taps weighted by {settings.loss_weights}"
+        f"{_about_method(run)}"
     )
     for note in run.notes:
         print(note)
@@ -113,6 +114,16 @@ def describe(run: "TrainingRun", note: str | None) -> None:
     if run.step >= run.last_step:
         print(f"{folder.path} is complete at step {run.step}; give more --epochs or --steps to go on")
     print(f"steps {run.step} to {run.last_step} in {folder.path}; watch: tensorboard --logdir {folder.logs}")
+
+
+def _about_method(run: "TrainingRun") -> str:
+    """The network, if it is no CRN, and the loss, in a line."""
+    settings = run.settings
+    network = "" if settings.model == "crn" else f"network {settings.model}, "
+    if settings.loss_weights == FIXED:
+        of_terms = zip(run.trainer.objective.terms, run.trainer.loss_weights.numpy(), strict=True)
+        return f"{network}{settings.loss} loss: {' + '.join(f'{weight:.3g} {name}' for name, weight in of_terms)}"
+    return f"{network}{settings.loss} loss, its terms weighted by {settings.loss_weights}"
 
 
 def parse(arguments: Sequence[str]) -> Call:
@@ -147,7 +158,10 @@ def start(flags: TrainFlags, arguments: Sequence[str]) -> tuple[TrainSettings, R
         UserError: Data or VGG19 are not there.
     """
     if flags.run.demo:
-        flags = TrainFlags.parse(arguments, instead=DEMO.changed(size=None) if flags.model.res else DEMO)
+        demo = DEMO.changed(size=None) if flags.model.res else DEMO
+        if flags.model.model or flags.loss.loss:  # which have weights and a rate of their own
+            demo = demo.changed(loss_weights=None, lr=None)
+        flags = TrainFlags.parse(arguments, instead=demo)
     settings, out = flags.resolved(), flags.run.out
     if not out:
         name = "demo" if flags.run.demo else settings.data.resolve().name if settings.data else settings.dataset

@@ -69,7 +69,7 @@ def apply_conditionally(distribution) -> dict[str, np.ndarray]:
     import keras
     import tensorflow as tf
 
-    from crn_tf.training.optimizer import apply_if_finite
+    from crn_tf.training.optimizer import Update, apply_if_finite
     from crn_tf.training.replicas import split
 
     strategy = distribution.strategy
@@ -87,7 +87,7 @@ def apply_conditionally(distribution) -> dict[str, np.ndarray]:
         def step(pairs):
             def on_replica(pairs):
                 gradient = optimizer.scale_loss(tf.reduce_mean(pairs, 0) / strategy.num_replicas_in_sync)
-                return apply_if_finite(optimizer, tf.zeros(()), [gradient], [weight])
+                return apply_if_finite(tf.zeros(()), Update(optimizer, [gradient], [weight]))
 
             return strategy.experimental_local_results(strategy.run(on_replica, (pairs,)))[0]
 

@@ -10,7 +10,7 @@ import pytest
 
 from crn_tf.errors import RESTART, STOPPED
 from crn_tf.training.interruptions import Interruptions, PreemptedError, StopRequest
-from tests.conftest import ROOT
+from tests.conftest import ROOT, raise_signal
 
 # A main thread that Python's own handlers cannot reach: it waits in C for a lock that it has itself.
 BUSY = """
@@ -64,11 +64,11 @@ def test_what_has_begun_is_asked_to_stop_and_does_not_leave():
             request = StopRequest()
             with interruptions.saving(request):
                 assert not request.stop
-                signal.raise_signal(number)
+                raise_signal(number)
                 assert request.stop and request.preempted == preempted
                 time.sleep(0.2)
             assert left == []
-        signal.raise_signal(signal.SIGTERM)
+        raise_signal(signal.SIGTERM)
         time.sleep(0.2)
         assert left == [RESTART]
     assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
@@ -78,9 +78,9 @@ def test_what_has_begun_is_asked_to_stop_and_does_not_leave():
 def test_a_second_ctrl_c_stops_at_once():
     request = StopRequest()
     with pytest.raises(KeyboardInterrupt), Interruptions().saving(request):
-        signal.raise_signal(signal.SIGINT)
+        raise_signal(signal.SIGINT)
         assert request.stop
-        signal.raise_signal(signal.SIGINT)
+        raise_signal(signal.SIGINT)
 
 
 def test_what_is_only_measured_ends_when_sigterm_comes():

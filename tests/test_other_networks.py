@@ -6,8 +6,11 @@ import pytest
 import tensorflow as tf
 
 from crn_tf import LOSS_WEIGHTS, Synthesizer, Trainer, build_generator, build_perceiver
+from crn_tf.data.class_tables import ClassTable
+from crn_tf.errors import UsageError
+from crn_tf.model.description import ModelDescription
 from crn_tf.model.layers import NormalizedLeakyReLU
-from crn_tf.model.other_networks.by_name import OTHER_NETWORKS, build_network
+from crn_tf.model.other_networks.by_name import ONE_IMAGE, OTHER_NETWORKS, build_network
 from crn_tf.model.other_networks.dcgan import build_dcgan_generator
 from crn_tf.model.other_networks.encoder_decoder import build_encoder_decoder
 from crn_tf.model.other_networks.full_resolution import build_full_resolution
@@ -15,11 +18,15 @@ from crn_tf.model.other_networks.parts import BatchStatisticsNormalization, Seed
 from crn_tf.model.other_networks.pix2pix import (
     build_pix2pix_discriminator,
     build_pix2pix_generator,
+    plan_pix2pix_discriminator,
     with_seed_input,
 )
+from crn_tf.model.planning import count_parameters
 from crn_tf.precision import computing_in
 
 TINY = 1 / 32
+GRIDS = {(64, 128): (4, 8), (37, 50): (37, 50), (12, 9): (12, 9), (256, 256): (4, 4)}  # of a CRN of these sizes
+TWO_CLASSES = ClassTable(("a", "b"), ((255, 0, 0), (0, 255, 0)), (0, 1), None)
 
 
 def layouts(size, batch=2, classes=3, seed=0) -> np.ndarray:
@@ -415,3 +422,40 @@ def test_low_precision_gives_nearly_the_same_picture_in_float32(name):
     found, expected = (np.asarray(model(layouts((16, 32)))) for model in (narrow, wide))
     assert found.dtype == "float32"
     assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected - expected.mean())
+
+
+# Plans
+
+
+@pytest.mark.parametrize("size", [(64, 128), (37, 50), (12, 9), (256, 256)])
+@pytest.mark.parametrize("name", ["crn", *OTHER_NETWORKS])
+def test_what_is_planned_is_what_is_built(name, size):
+    images = 1 if name in ONE_IMAGE else 2
+    grid = GRIDS[size] if name == "crn" else size
+    description = ModelDescription(size[0], grid, images, 1 / 16, TWO_CLASSES, network=name)
+    generator = description.build()
+    assert description.parameters == generator.count_params()
+    assert description.image_size == size and generator.output_shape == (None, images, *size, 3)
+    if size in ((64, 128), (256, 256)):  # else some results are cut before they are used
+        built = [layer.output.shape[1:] for layer in generator.layers if _convolves(layer)]
+        assert sorted((p.size, p.channels) for p in description.plan()) == sorted(((h, w), c) for h, w, c in built)
+    assert ModelDescription.from_json(description.to_json()) == description
+
+
+def _convolves(layer):
+    return any("kernel" in variable.path for variable in layer.variables)
+
+
+def test_a_discriminator_is_planned_as_it_is_built():
+    for size in (256, 256), (64, 128), (20, 9), (3, 4):
+        built = build_pix2pix_discriminator(size, 4, width=1 / 8)
+        plan = plan_pix2pix_discriminator(size, 4, 1 / 8)
+        assert count_parameters(plan) == built.count_params()
+        shapes = [layer.output.shape[1:] for layer in built.layers if _convolves(layer)]
+        assert [(*each.size, each.channels) for each in plan] == shapes
+
+
+def test_only_a_crn_can_have_another_size():
+    description = ModelDescription(24, (24, 32), 1, 0.1, TWO_CLASSES, network="full-resolution")
+    with pytest.raises(UsageError, match="is made for one size; only a CRN"):
+        description.at_size((24, 64))

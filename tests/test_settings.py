@@ -71,6 +71,60 @@ def test_options_that_make_no_sense_are_refused(given, words):
         resolved(**given)
 
 
+@pytest.mark.parametrize(
+    ("given", "model", "loss", "weights"),
+    [
+        ({}, "crn", "best-per-class", "inverse-elements"),
+        ({"model": "encoder-decoder"}, "encoder-decoder", "content", "inverse-elements"),
+        ({"model": "full-resolution", "images": 3}, "full-resolution", "best-per-class", "inverse-elements"),
+        ({"model": "pix2pix"}, "pix2pix", "pix2pix", "fixed"),
+        ({"model": "dcgan"}, "dcgan", "gan-segmentation", "fixed"),
+        ({"loss": "image-space"}, "crn", "image-space", "fixed"),
+        ({"loss": "composite"}, "crn", "composite", "auto"),
+        ({"loss": "gan-segmentation"}, "dcgan", "gan-segmentation", "fixed"),
+        ({"loss": "pix2pix"}, "pix2pix", "pix2pix", "fixed"),
+        ({"loss": "composite", "model": "encoder-decoder"}, "encoder-decoder", "composite", "auto"),
+    ],
+)
+def test_network_and_loss_ask_for_each_other(given, model, loss, weights):
+    settings = resolved(**given)
+    assert (settings.model, settings.loss, settings.loss_weights) == (model, loss, weights)
+    assert settings.images == (given.get("images") or (9 if not given else 1))
+    assert settings.rebalance_epoch == (100 if weights == "inverse-elements" else 0)
+    assert settings.lr == (2e-4 if model in ("pix2pix", "dcgan") else 1e-4)
+    assert settings.base_grid == ((4, 8) if model == "crn" else settings.size)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"model": "pix2pix", "loss": "content"}, "with the network pix2pix go the losses pix2pix"),
+        ({"model": "crn", "loss": "gan-segmentation"}, "with the network crn go the losses content, best-image, best-"),
+        ({"model": "pix2pix", "images": 2}, "--images 2: with --model pix2pix --loss pix2pix there is one"),
+        ({"loss": "composite", "images": 3}, "there is one for each layout"),
+        ({"loss": "image-space", "images": 3}, "there is one for each layout"),
+        (
+            {"loss": "pix2pix", "loss_weights": "release-256p"},
+            "--loss-weights: the loss pix2pix has weights of its own",
+        ),
+        ({"loss": "composite", "rebalance_epoch": 3}, "--rebalance-epoch: the loss composite has weights of its own"),
+        ({"model": "full-resolution", "base_grid": "4x8"}, "--base-grid is for the CRN"),
+        ({"model": "pix2pix", "train_modules": "4"}, "--train-modules is for the CRN"),
+        ({"model": "pix2pix", "size": "3x8"}, "3x8: expected at least 4 rows and columns"),
+        ({"segmenter": Path("x")}, "--segmenter is for --loss gan-segmentation, not for best-per-class"),
+    ],
+)
+def test_methods_that_do_not_go_together_are_refused(given, words):
+    with pytest.raises(UsageError, match=re.escape(words)):
+        resolved(**given)
+
+
+def test_other_networks_take_sizes_that_a_cascade_has_not():
+    settings = resolved(model="full-resolution", size="37x50")
+    assert settings.size == settings.base_grid == (37, 50)
+    assert TrainFlags.of_settings(settings).resolved(settings) == settings
+
+
 def test_modules_to_train_are_heights():
     assert resolved(train_modules="128,256").train_modules == (128, 256)
     assert resolved().train_modules is None
@@ -284,9 +338,9 @@ def test_settings_that_an_older_version_did_not_have_are_its_defaults(tmp_path):
 
 
 def test_settings_that_a_newer_version_has_are_told(tmp_path, capsys):
-    assert TrainSettings.read(rewritten(tmp_path / "a", colour=1, model="crn")) == resolved()
+    assert TrainSettings.read(rewritten(tmp_path / "a", colour=1, shape="round")) == resolved()
     assert (
-        capsys.readouterr().err == "warning: settings that this version does not know are left out: 'colour, model'\n"
+        capsys.readouterr().err == "warning: settings that this version does not know are left out: 'colour, shape'\n"
     )
 
 

@@ -22,6 +22,7 @@ from crn_tf.training.progress import Progress
 from crn_tf.training.run import TrainingRun
 from crn_tf.training.settings import TrainSettings
 from crn_tf.training.validation import Measured, Validation
+from tests.conftest import raise_signal
 
 
 @pytest.fixture
@@ -247,7 +248,7 @@ def interrupting(function, when):
     def interrupted(*arguments):
         result = function(*arguments)
         if when():
-            signal.raise_signal(signal.SIGTERM)
+            raise_signal(signal.SIGTERM)
         return result
 
     return interrupted
@@ -324,7 +325,7 @@ def test_ctrl_c_saves_and_stops(settings, tmp_path, monkeypatch):
     def interrupted_step(*batch):
         result = step(*batch)
         if run.step == 2:  # during the third step
-            signal.raise_signal(signal.SIGINT)
+            raise_signal(signal.SIGINT)
         return result
 
     monkeypatch.setattr(run.trainer, "train_step", interrupted_step)
@@ -457,7 +458,7 @@ def test_ctrl_c_during_the_last_step_completes_the_run(settings, tmp_path, monke
 
     def interrupted_step(*batch):
         if run.step == 4:
-            signal.raise_signal(signal.SIGINT)
+            raise_signal(signal.SIGINT)
         return step(*batch)
 
     monkeypatch.setattr(run.trainer, "train_step", interrupted_step)

@@ -32,6 +32,7 @@ class InputPipeline:
         batch: Pairs in a batch.
         seed: Decides the order; None keeps the data set's order.
         flip: Mirror half of the pairs, another half each epoch.
+        jitter: Read pairs at `enlarged(size)`, and cut them at random, each epoch elsewhere.
         max_unreadable: The share of pairs that may be unreadable, and are left out; with more, reading stops.
         shard: Which part of each batch to read: its index, and how many equal parts there are. The parts of all
             workers, one after the other, are the batch that one of them alone would read.
@@ -45,6 +46,7 @@ class InputPipeline:
     flip: bool = False
     max_unreadable: float = 0.0
     shard: tuple[int, int] = (0, 1)
+    jitter: bool = False
 
     def __post_init__(self) -> None:
         self._failure: UserError | None = None
@@ -110,13 +112,18 @@ class InputPipeline:
         """
         step, place = divmod(int(position), self.batch)
         epoch, step = divmod(step, self.steps_per_epoch)
-        order, mirrored = self._epoch_order(epoch)
+        order, mirrored, corners = self._epoch_order(epoch)
         place = (step * self.batch + place) % len(self.data)
         pairs = map(self._load, self._candidates(int(order[place]), int(position)))
         pair = next((pair for pair in pairs if pair), None)
         if not pair:  # all were met before, or meanwhile by other threads
             raise self._failed(self._too_many(len(self.data)))
         photo, layout = pair
+        if self.jitter:
+            spare = np.subtract(enlarged(self.size), self.size) + 1  # positions that a corner can have
+            top, left = (corners[place] * spare).astype(int)
+            window = slice(top, top + self.size[0]), slice(left, left + self.size[1])
+            photo, layout = photo[window], layout[window]
         if mirrored[place]:
             photo, layout = photo[:, ::-1], layout[:, ::-1]
         return np.ascontiguousarray(photo), np.ascontiguousarray(layout)
@@ -144,7 +151,7 @@ class InputPipeline:
             if index in self._unreadable:
                 return None
         try:
-            return self.data.load(index, self.size, self.fit)
+            return self.data.load(index, enlarged(self.size) if self.jitter else self.size, self.fit)
         except DamagedCacheError as error:
             raise self._failed(error) from None
         except UserError as error:
@@ -179,10 +186,17 @@ class InputPipeline:
         first = "".join(f". The first: {why}" for why in self.unreadable[:1])
         return UserError(f"{counted}{limit if bad < len(self.data) else ''}{first}")
 
-    def _draw_epoch_order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    def _draw_epoch_order(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of an epoch's places: which pair comes there, whether it is mirrored, and where it is cut (0..1)."""
         count = len(self.data)
         if self.seed is None:
-            return np.arange(count), np.zeros(count, bool)
+            return np.arange(count), np.zeros(count, bool), np.full((count, 2), 0.5)
         random = np.random.default_rng([self.seed, epoch])
         order = random.permutation(count)
-        return order, (random.random(count) < 0.5) & self.flip
+        mirrored = (random.random(count) < 0.5) & self.flip
+        return order, mirrored, random.random((count, 2))
+
+
+def enlarged(size: Size) -> Size:
+    """The size at which pairs are read that will be cut to another at random: larger by 286/256, as pix2pix's."""
+    return round(size[0] * 286 / 256), round(size[1] * 286 / 256)

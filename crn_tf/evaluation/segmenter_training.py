@@ -1,6 +1,5 @@
 """The fcn segmenter: trained on a data set's training photographs when it is first asked for, and kept."""
 
-import dataclasses
 import hashlib
 import json
 import time
@@ -39,6 +38,7 @@ class Recipe:
         cut: Height and width of a cut, at most: the time it takes does not grow with the photographs.
         lr: Adam's first learning rate.
         version: Of what no other setting tells; another one trains anew.
+        start: Which fresh weights and which order of photographs; another one is another segmenter.
     """
 
     steps: int = 1500
@@ -46,6 +46,7 @@ class Recipe:
     cut: Size = (192, 256)
     lr: float = 1e-3
     version: int = 1
+    start: int = 0
 
 
 def find_or_train(
@@ -81,12 +82,12 @@ def find_or_train(
         "classes": list(train.classes.names),
         "size": list(size),
         "fit": fit,
-        **dataclasses.asdict(recipe),
+        **{name: value for name, value in vars(recipe).items() if name != "start" or value},  # older ones have none
     }
     text = json.dumps(settings, sort_keys=True)
     folder = cache / "segmenters" / hashlib.sha256(text.encode()).hexdigest()[:16]
     depths = [int(tap.shape[-1]) for tap in viewer.perceiver.outputs[-HEAD_TAPS:]]
-    head = build_segmenter_head(depths, num_classes)
+    head = build_segmenter_head(depths, num_classes, start=recipe.start)
     with lock(folder.with_suffix(".lock"), waiting="waiting for another process that trains this segmenter"):
         if not folder.is_dir():
             print(f"training the segmenter on {len(train)} photographs; it is kept in {folder}")
@@ -99,16 +100,22 @@ def find_or_train(
                 temporary.mkdir()
                 head.save_weights(temporary / HEAD_FILE)
                 (temporary / SETTINGS_FILE).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        about = _read(folder, head)
+        about = read_segmenter(folder, head)
     return FcnSegmenter(head, about)
 
 
-def _read(folder: Path, head: keras.Model) -> dict[str, Any]:
+def read_segmenter(folder: Path, head: keras.Model) -> dict[str, Any]:
     """Give a head its kept weights, and return what is kept beside them.
 
+    Args:
+        folder: Where `find_or_train` put it.
+        head: From `build_segmenter_head`.
+
     Raises:
-        UserError: The files are damaged.
+        UserError: The files are missing, damaged, or of another head.
     """
+    if not (folder / HEAD_FILE).is_file():
+        raise UserError(f"no segmenter in {folder}: expected a folder as RUN/segmenters/NAME of a run that trained one")
     try:
         check_weights_file(folder / HEAD_FILE)
         head.load_weights(folder / HEAD_FILE)
@@ -128,8 +135,8 @@ def _train(segmenter: keras.Model, train: DataSet, size: Size, fit: Fit, recipe:
     rate = keras.optimizers.schedules.CosineDecay(recipe.lr, recipe.steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
     segmenter.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
-    pairs = InputPipeline(train, size, fit, recipe.batch, seed=0, flip=True, max_unreadable=0.05)
-    random = np.random.default_rng(0)
+    pairs = InputPipeline(train, size, fit, recipe.batch, recipe.start, flip=True, max_unreadable=0.05)
+    random = np.random.default_rng(recipe.start)
     bar = tqdm(pairs.batches(0, recipe.steps), "training the segmenter", recipe.steps, unit="step", disable=None)
     for photos, layouts in bar:
         photo, layout = _cut(np.asarray(photos), np.asarray(layouts), recipe.cut, random)

@@ -3,6 +3,7 @@
 import re
 
 from crn_tf.errors import UsageError
+from crn_tf.model.planning import PlannedConvolution, planned_projection
 
 # Feature channels of each refinement module, coarsest first: 4x8 ... 1024x2048 in the paper's Cityscapes models.
 MODULE_WIDTHS = (1024, 1024, 1024, 1024, 1024, 512, 512, 128, 32)
@@ -39,6 +40,24 @@ def module_channels(height: int, rows: int, width: float) -> dict[int, int]:
     """
     heights = module_heights(height, rows)
     return {h: max(1, round(width * full)) for h, full in zip(heights, MODULE_WIDTHS, strict=False)}
+
+
+def plan_cascade(
+    height: int, base_grid: tuple[int, int], num_classes: int, num_images: int, width: float
+) -> list[PlannedConvolution]:
+    """The convolutions of a Cascaded Refinement Network, in their order. Arguments as `build_generator` takes them.
+
+    Raises:
+        ValueError: `height` is not on the cascade of `base_grid`.
+    """
+    rows, columns = base_grid
+    plan, before = [], 0
+    for module, channels in module_channels(height, rows, width).items():
+        size = module, module // rows * columns
+        plan.append(PlannedConvolution(3, before + num_classes, channels, size))
+        plan.append(PlannedConvolution(3, channels, channels, size))
+        before = channels
+    return [*plan, planned_projection(before, num_images, (height, height // rows * columns))]
 
 
 def parse_pair(text: str, option: str) -> tuple[int, int]:

@@ -10,7 +10,9 @@ from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.images import Fit, Size
 from crn_tf.errors import UsageError, UserError
 from crn_tf.files import parse_json
-from crn_tf.model.cascade import module_channels, module_heights
+from crn_tf.model.cascade import module_heights, plan_cascade
+from crn_tf.model.other_networks.by_name import ONE_IMAGE, Network, build_network, plan_network
+from crn_tf.model.planning import PlannedConvolution, count_parameters
 
 if TYPE_CHECKING:
     import keras
@@ -25,13 +27,15 @@ class ModelDescription:
 
     Attributes:
         height: Image height in pixels.
-        base_grid: Rows and columns of the first module's grid.
+        base_grid: Rows and columns of the first module's grid. Networks other than the CRN have no modules; it is then
+            the size.
         num_images: Images synthesized per layout (k in the paper).
         width: Multiplies the paper's feature channels.
         classes: Of the layouts.
         fit: What was done with pictures of another aspect ratio in training, and is to be done with layouts:
             "resize" stretches, "crop" cuts the centre. Files of older versions do not say, and are read as "resize".
         trained_size: Height and width that it was trained at, if `image_size` is another; see `at_size`.
+        network: The CRN, or one of the paper's other methods (docs/methods.md). Files that do not say are of a CRN.
 
     Example:
         The release's model for 256p, of which nothing is built to know its size:
@@ -51,6 +55,7 @@ class ModelDescription:
     classes: ClassTable
     fit: Fit = "resize"
     trained_size: Size | None = None
+    network: Network = "crn"
 
     @property
     def image_size(self) -> Size:
@@ -64,7 +69,8 @@ class ModelDescription:
             size: Height and width; each is a number of rows or columns doubled as often as here.
 
         Raises:
-            UsageError: No base grid doubles up to that size in as many modules, or it is too large.
+            UsageError: No base grid doubles up to that size in as many modules, it is too large, or the network is none
+                whose modules do not depend on it.
 
         Example:
             >>> from crn_tf import CITYSCAPES, ModelDescription
@@ -75,6 +81,12 @@ class ModelDescription:
         """
         if size == self.image_size:
             return self
+        if self.network != "crn":
+            own = "x".join(map(str, self.image_size))
+            raise UsageError(
+                f"--size {size[0]}x{size[1]}: the model is a {self.network} network for {own}, which is made for one "
+                "size; only a CRN can be used at another"
+            )
         (height, width), scale = size, self.height // self.base_grid[0]
         if height % scale or width % scale:
             nearest = "x".join(str(max(1, round(side / scale)) * scale) for side in size)
@@ -96,8 +108,10 @@ class ModelDescription:
         """Build the generator, with fresh weights: from layouts [B, H, W, C] to images [B, k, H, W, 3].
 
         Raises:
-            ValueError: No generator can be like this; see `build_generator`.
+            ValueError: No generator can be like this; see `build_generator` and `build_network`.
         """
+        if self.network != "crn":
+            return build_network(self.network, self.image_size, self.classes.num_classes, self.num_images, self.width)
         from crn_tf.model.generator import build_generator  # only here: it needs Keras, which takes seconds to import
 
         return build_generator(self.height, self.classes.num_classes, self.num_images, self.width, self.base_grid)
@@ -107,6 +121,8 @@ class ModelDescription:
         values = {**vars(self), "classes": self.classes.to_json()}
         if self.trained_size is None:
             del values["trained_size"]
+        if self.network == "crn":  # which versions that know no other can read
+            del values["network"]
         return json.dumps(values, indent=1) + "\n"
 
     @classmethod
@@ -124,20 +140,29 @@ class ModelDescription:
             raise ValueError(f"height, base_grid and num_images must be whole numbers from 1 to {_LARGEST_COUNT}")
         if type(width) not in (int, float) or not 0 < width <= _LARGEST_COUNT:
             raise ValueError(f"width must be a number from 0 to {_LARGEST_COUNT}")
-        module_heights(height, rows)
+        network = values.get("network", "crn")
+        if network not in get_args(Network):
+            raise ValueError(f"network is {reprlib.repr(network)}, expected one of {', '.join(get_args(Network))}")
+        if network == "crn":
+            module_heights(height, rows)
+        elif rows != height or (network in ONE_IMAGE and images != 1):
+            raise ValueError(f"a {network} network of base grid {rows}x{columns} and {images} images cannot be")
         fit = values.get("fit", "resize")  # older versions did not keep it
         if fit not in get_args(Fit):
             raise ValueError(f"fit is {reprlib.repr(fit)}, expected one of {', '.join(get_args(Fit))}")
-        return cls(height, (rows, columns), images, width, classes, fit, _trained_size(values))
+        return cls(height, (rows, columns), images, width, classes, fit, _trained_size(values), network)
+
+    def plan(self) -> list[PlannedConvolution]:
+        """The generator's convolutions, of which nothing is built."""
+        classes = self.classes.num_classes
+        if self.network == "crn":
+            return plan_cascade(self.height, self.base_grid, classes, self.num_images, self.width)
+        return plan_network(self.network, self.image_size, classes, self.num_images, self.width)
 
     @property
     def parameters(self) -> int:
         """How many numbers the generator's weights are, from the shapes alone."""
-        total, before, classes = 0, 0, self.classes.num_classes
-        for channels in module_channels(self.height, self.base_grid[0], self.width).values():
-            total += 9 * channels * (before + classes + channels) + 4 * channels
-            before = channels
-        return total + (before + 1) * 3 * self.num_images
+        return count_parameters(self.plan())
 
     def check_size(self, path: Path, stored: int) -> None:
         """Compare the model with the size of the files that should hold its weights, before memory is taken for it.
@@ -160,7 +185,7 @@ class ModelDescription:
 
         How pictures of another shape were treated does not: `fit` may differ, and a run keeps its own by its settings.
         """
-        for name in ("height", "base_grid", "num_images", "width"):
+        for name in ("network", "height", "base_grid", "num_images", "width"):
             if getattr(self, name) != getattr(other, name):
                 return f"{name.replace('_', ' ')} {getattr(other, name)}, expected {getattr(self, name)}"
         if self.classes.names != other.classes.names:

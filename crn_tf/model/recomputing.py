@@ -18,6 +18,11 @@ from crn_tf.tensors import Features, Images, OneHotLayout, PerceiverBlock, Tenso
 RECOMPUTED_BLOCKS = 2
 
 
+def is_cascade(generator: keras.Model) -> bool:
+    """Whether a generator is a CRN, whose modules `recomputing_generator` knows."""
+    return any(layer.name.startswith("module_") for layer in generator.layers)
+
+
 def recomputing_generator(generator: keras.Model) -> Callable[[OneHotLayout], Images]:
     """The same function as a generator, that keeps only its convolutions' results for the backward pass.
 

@@ -3,6 +3,7 @@
 Pure Keras: runs on every Keras backend.
 """
 
+import functools
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -57,7 +58,9 @@ class UpsampledLike(layers.Layer):
 
 
 @own_defaults()
-def build_segmenter_head(depths: Sequence[int], num_classes: int, channels: int = CHANNELS) -> keras.Model:
+def build_segmenter_head(
+    depths: Sequence[int], num_classes: int, channels: int = CHANNELS, start: int = 0
+) -> keras.Model:
     """Build the part of the segmenter that is trained.
 
     As in FCN-8s, each tap gets a score for each class of its own; the coarser ones are upsampled and added to the finer
@@ -67,29 +70,31 @@ def build_segmenter_head(depths: Sequence[int], num_classes: int, channels: int 
         depths: Channels of the perceiver's last three taps, finest first.
         num_classes: Classes to tell apart, without void.
         channels: Of the convolutions before the scores.
+        start: Which fresh weights; the same every time.
 
     Returns:
         A model from [images, tap, tap, tap] to scores [B, H, W, num_classes] before the softmax, at the images' size.
     """
     images = keras.Input((None, None, 3), name="images")
     taps = [keras.Input((None, None, depth), name=f"tap_{number}") for number, depth in enumerate(depths)]
+    convolution = functools.partial(_convolution, start=start)
     scores = []
     for number, tap in enumerate(taps):
         x = layers.BatchNormalization(name=f"normalize_{number}")(tap)  # taps differ in scale, also between perceivers
-        x = _convolution(channels, 3, f"read_{number}", activation="relu")(x)
+        x = convolution(channels, 3, f"read_{number}", activation="relu")(x)
         if number == len(taps) - 1:
-            x = _convolution(channels, 3, "look_around", activation="relu", dilation_rate=4)(x)
-        scores.append(_convolution(num_classes, 1, f"score_{number}")(x))
+            x = convolution(channels, 3, "look_around", activation="relu", dilation_rate=4)(x)
+        scores.append(convolution(num_classes, 1, f"score_{number}")(x))
     *finer, total = scores
     for number, score in reversed(list(enumerate(finer))):
         total = layers.Add(name=f"add_{number}")([UpsampledLike(2, name=f"upsample_{number}")([total, score]), score])
     return keras.Model([images, *taps], UpsampledLike(4, name="to_pixels")([total, images]), name="segmenter_head")
 
 
-def _convolution(filters: int, kernel: int, name: str, **options: Any) -> layers.Layer:
+def _convolution(filters: int, kernel: int, name: str, start: int, **options: Any) -> layers.Layer:
     """A convolution that starts the same every time: a segmenter is a measuring instrument."""
-    start = keras.initializers.GlorotUniform(seed=zlib.crc32(name.encode()))
-    return layers.Conv2D(filters, kernel, padding="same", kernel_initializer=start, name=name, **options)
+    weights = keras.initializers.GlorotUniform(seed=(zlib.crc32(name.encode()) + start) % 2**32)
+    return layers.Conv2D(filters, kernel, padding="same", kernel_initializer=weights, name=name, **options)
 
 
 def build_segmenter(perceiver: keras.Model, head: keras.Model) -> keras.Model:

@@ -92,7 +92,7 @@ def model_card(description: ModelDescription, served: ServedAs, source: Path, da
         [
             f"# Photographs from layouts, {height}x{width}",
             "",
-            "A Cascaded Refinement Network (Chen & Koltun, ICCV 2017): from a map of semantic classes to a photograph.",
+            f"{_what(description)}: from a map of semantic classes to a photograph.",
             "",
             *_model_rows(description, served, source),
             "",
@@ -122,15 +122,28 @@ def model_card(description: ModelDescription, served: ServedAs, source: Path, da
             "- It imitates the places, weather and cameras of its training data, with their omissions and biases; "
             "layouts unlike those give implausible pictures.",
             "- Persons, faces, writing and signs are textures without meaning.",
-            "- The same request gives the same pictures: nothing is drawn at random.",
+            f"- The same request gives the same pictures: {_noise(description)}.",
             "",
         ]
     )
 
 
+def _what(description: ModelDescription) -> str:
+    if description.network == "crn":
+        return "A Cascaded Refinement Network (Chen & Koltun, ICCV 2017)"
+    return f"A {description.network} network, one that Chen & Koltun (ICCV 2017) compare theirs with"
+
+
+def _noise(description: ModelDescription) -> str:
+    if description.network == "pix2pix":
+        return "dropout stays on, but follows from a stored seed"
+    return "nothing is drawn at random"
+
+
 def _model_rows(description: ModelDescription, served: ServedAs, source: Path) -> list[str]:
     height, width = description.image_size
     rows, columns = description.base_grid
+    network = f"base grid {rows}x{columns}" if description.network == "crn" else description.network
     return [
         "| | |",
         "| --- | --- |",
@@ -138,7 +151,7 @@ def _model_rows(description: ModelDescription, served: ServedAs, source: Path) -
         f"| made with | crn_tf {__version__} |",
         f"| image size | {height}x{width} (height x width){_trained_at(description)} |",
         f"| images for each layout | {description.num_images} |",
-        f"| network | base grid {rows}x{columns}, width {description.width:g}, {served.parameters:,} parameters |",
+        f"| network | {network}, width {description.width:g}, {served.parameters:,} parameters |",
         f"| arithmetic | {served.precision}; normalization statistics and projection float32 |",
         f"| stored kernels | {served.stored_in}; all weights {served.weights_bytes / 1e6:.2f} MB |",
         f"| effect of the precision | {served.effect} |",
@@ -181,6 +194,12 @@ def _training(settings: TrainSettings, run: RunFolder) -> list[str]:
     lines = ["Settings: " + ", ".join(told) + ".", "", f"Perceiver: {perceiver}."]
     if labels := run.labels():
         lines += ["", f"How its label files were read: {labels.removeprefix('labels: ')}."]
+    if settings.segmenter:
+        segmenter = "/".join(settings.segmenter.parts[-2:])
+        lines += [
+            "",
+            f"It was trained against the segmenter `{segmenter}`: a segmenter that judges it has to be another.",
+        ]
     if settings.init_from:
         lines += ["", f"It was grown from `{_name(settings.init_from)}`."]
     curve = loss_curve(run)

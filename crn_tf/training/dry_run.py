@@ -8,6 +8,7 @@ from crn_tf.model.description import ModelDescription
 from crn_tf.model.perceiver import build_perceiver
 from crn_tf.saved.release import release_prefix
 from crn_tf.saved.run_folder import RunFolder, no_weights
+from crn_tf.training.building import describe_model
 from crn_tf.training.cluster import Cluster
 from crn_tf.training.distribution import check_compiled, check_shared, choose_devices
 from crn_tf.training.flags import Strategy
@@ -19,7 +20,6 @@ from crn_tf.training.reports import newest_images_per_second
 from crn_tf.training.run import last_step
 from crn_tf.training.run_data import RunData, open_run_data
 from crn_tf.training.settings import TrainSettings
-from crn_tf.training.trainer import describe_model
 
 
 def print_plan(

@@ -20,11 +20,14 @@ from crn_tf.data.images import Fit, Size
 from crn_tf.errors import UsageError, UserError
 from crn_tf.model.cascade import MAX_MODULES, coarsest_grid, module_heights, parse_pair
 from crn_tf.model.loss_weights import find_loss_weights
+from crn_tf.model.other_networks.by_name import ONE_IMAGE, OTHER_NETWORKS, Network
 from crn_tf.model.vgg_weights import find_weights
 from crn_tf.precision import Precision
-from crn_tf.training.settings import Compilation, LossName, Pooling, Recomputation, TrainSettings
+from crn_tf.training.objectives import FIXED, OBJECTIVES, LossName, losses_of
+from crn_tf.training.settings import Compilation, Pooling, Recomputation, TrainSettings
 
 RESOLUTIONS = (256, 512, 1024)
+SMALLEST_SIDE = 4  # rows or columns, of networks other than the CRN
 MAX_SEED = 2**32 - 1  # NumPy takes no larger one
 Strategy = Literal["auto", "single", "mirrored", "multi-worker"]
 
@@ -51,6 +54,8 @@ class DataFlags:
     """Stretch pictures of another aspect ratio, or cut their centre."""
     flip: bool = TrainSettings.flip
     """Mirror half of the pairs, another half each epoch."""
+    jitter: Switch = TrainSettings.jitter
+    """Enlarge pairs by 286/256 and cut them at random, each epoch elsewhere, as pix2pix does."""
     cache: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint=INSTEAD("no cache"))] = None
     """Folder for decoded pairs, so that each file is decoded once and not in every epoch."""
     max_unreadable: float = TrainSettings.max_unreadable
@@ -62,6 +67,11 @@ class DataFlags:
 class ModelFlags:
     """The network, and what it starts from."""
 
+    model: Annotated[
+        Network | None,
+        arg(metavar=f"{{crn,{','.join(OTHER_NETWORKS)}}}", help_behavior_hint=INSTEAD("crn, or as --loss asks")),
+    ] = None
+    """The Cascaded Refinement Network, or the network of another method that the paper compares it with."""
     res: Annotated[int | None, arg(metavar="{256,512,1024}", help_behavior_hint=INSTEAD(RESOLUTIONS[0]))] = None
     """Image height; the width is twice that."""
     size: Annotated[str | None, arg(metavar="HEIGHTxWIDTH", help_behavior_hint=INSTEAD("as --res says"))] = None
@@ -92,11 +102,16 @@ class LossFlags:
     loss: Annotated[
         LossName | None,
         arg(
-            metavar="{content,best-image,best-per-class}",
-            help_behavior_hint=INSTEAD("content for one image, best-per-class for several"),
+            metavar="{" + ",".join(OBJECTIVES) + "}",
+            help_behavior_hint=INSTEAD("content for one image, best-per-class for several, or as --model asks"),
         ),
     ] = None
-    """Which of the K images is compared with the photograph: all, the best, or the best for each class."""
+    """Which of the K images is compared with the photograph: all, the best, or the best for each class. The others are
+    the losses of the paper's other methods, of one image: see docs/methods.md."""
+    segmenter: Annotated[
+        Path | None, arg(metavar="FOLDER", help_behavior_hint=INSTEAD("one is trained on the training pairs first"))
+    ] = None
+    """With --loss gan-segmentation: the segmenter to train against, as another run keeps it."""
     loss_weights: Annotated[
         str | None, arg(metavar="NAME|FILE", help_behavior_hint=INSTEAD("inverse-elements, rebalanced later"))
     ] = None
@@ -128,7 +143,9 @@ class ScheduleFlags:
     """Stop after so many steps, whatever the epochs."""
     batch: int = TrainSettings.batch
     """Pairs in a step."""
-    lr: float = TrainSettings.lr
+    lr: Annotated[float | None, arg(help_behavior_hint=INSTEAD("1e-4; 2e-4 with --loss pix2pix, gan-segmentation"))] = (
+        None
+    )
     """Adam's learning rate."""
     adam_epsilon: float = TrainSettings.adam_epsilon
     """Added to the root of Adam's second moment; the release's."""
@@ -194,7 +211,8 @@ class TrainFlags:
     @classmethod
     def of_settings(cls, settings: TrainSettings) -> "TrainFlags":
         """The flags that ask for what a run does."""
-        values = settings.kept() | {name: getattr(settings, name) for name in ("data", "cache", "init_from")}
+        paths = ("data", "cache", "init_from", "segmenter")
+        values = settings.kept() | {name: getattr(settings, name) for name in paths}
         return cls.of(**values)
 
     @classmethod
@@ -240,7 +258,7 @@ class TrainFlags:
         size, grid = self.size_and_grid()
         _check_amounts(self)
         trained = self._trained_heights(size, grid[0])
-        if self.loss.loss_weights:
+        if self.loss.loss_weights and self.loss.loss_weights != FIXED:
             find_loss_weights(self.loss.loss_weights)
         settings = self._decided(size, grid, trained)
         # A run that goes on may be given fewer epochs, and more again later.
@@ -255,33 +273,72 @@ class TrainFlags:
     def _decided(self, size: Size, grid: tuple[int, int], trained: tuple[int, ...] | None) -> TrainSettings:
         """Settings in which only the data set's kind and VGG19's file may be missing."""
         release_epochs, release_images = next(values for height, values in _RELEASE_SCHEDULE if size[0] <= height)
+        network, loss = self._network(), self.loss.loss
+        if loss not in (None, *_OF_SEVERAL) or network != "crn":
+            release_images = 1  # of the CRN and its losses alone
         images = self.model.images or release_images
+        loss = loss or _DEFAULT_LOSSES.get(network) or ("content" if images == 1 else "best-per-class")
+        objective = OBJECTIVES[loss]
+        if images > 1 and (objective.adversarial or loss == "image-space" or network in ONE_IMAGE):
+            raise UsageError(f"--images {images}: with --model {network} --loss {loss} there is one for each layout")
         epochs = self.schedule.epochs or release_epochs
-        rebalance_epoch = self.loss.rebalance_epoch
+        loss_weights, rebalance_epoch = self.loss.loss_weights, self.loss.rebalance_epoch
+        if objective.loss_weights and (loss_weights not in (None, objective.loss_weights) or rebalance_epoch):
+            option = "rebalance-epoch" if rebalance_epoch else "loss-weights"
+            raise UsageError(f"--{option}: the loss {loss} has weights of its own (docs/methods.md); leave it out")
         if rebalance_epoch is None:  # half of the epochs, as the authors did, unless weights were chosen
-            rebalance_epoch = 0 if self.loss.loss_weights else max(1, epochs // 2)
+            rebalance_epoch = 0 if loss_weights or objective.loss_weights else max(1, epochs // 2)
+        if self.loss.segmenter and loss != "gan-segmentation":
+            raise UsageError(f"--segmenter is for --loss gan-segmentation, not for {loss}")
         return TrainSettings(
             size=size,
             base_grid=grid,
             dataset=self.data.dataset,
+            model=network,
             images=images,
-            loss=self.loss.loss or ("content" if images == 1 else "best-per-class"),
-            loss_weights=self.loss.loss_weights or "inverse-elements",
+            loss=loss,
+            loss_weights=objective.loss_weights or loss_weights or "inverse-elements",
             rebalance_epoch=rebalance_epoch,
             vgg_weights=self.loss.vgg_weights or "",
             epochs=epochs,
+            lr=self.schedule.lr or objective.learning_rate,
             train_modules=trained,
             **self._as_they_are(),
         )
+
+    def _network(self) -> Network:
+        """The network to train.
+
+        Raises:
+            UsageError: The loss does not suit it.
+        """
+        network, loss = self.model.model, self.loss.loss
+        network = network or (OBJECTIVES[loss].networks[0] if loss else "crn")
+        if loss and network not in OBJECTIVES[loss].networks:
+            raise UsageError(
+                f"--model {network} --loss {loss}: with the network {network} go the losses "
+                f"{', '.join(losses_of(network))}"
+            )
+        return network
 
     def _as_they_are(self) -> dict[str, Any]:
         """Flags that are settings without a decision."""
         data, model, run = self.data, self.model, self.run
         names = {
-            data: ("data", "fit", "flip", "cache", "max_unreadable", "labels", "max_unknown", "validation_share"),
+            data: (
+                "data",
+                "fit",
+                "flip",
+                "jitter",
+                "cache",
+                "max_unreadable",
+                "labels",
+                "max_unknown",
+                "validation_share",
+            ),
             model: ("width", "init_from", "init_optimizer"),
-            self.loss: ("vgg_pool",),
-            self.schedule: ("steps", "batch", "lr", "adam_epsilon", "seed"),
+            self.loss: ("vgg_pool", "segmenter"),
+            self.schedule: ("steps", "batch", "adam_epsilon", "seed"),
             run: ("precision", "remat", "jit", "validation_limit", "checkpoint_minutes", "checkpoint_steps"),
         }
         return {name: getattr(group, name) for group, own in names.items() for name in own}
@@ -290,15 +347,18 @@ class TrainFlags:
         """Height and width of the images, and the first module's grid.
 
         Raises:
-            UsageError: No cascade from that grid has images of that size, or a size is not written as one.
+            UsageError: No cascade from that grid has images of that size, or a size is not written as one; or loss and
+                network do not go together.
         """
-        model = self.model
+        model, network = self.model, self._network()
         if model.res and model.size:
             raise UsageError(f"--res {model.res} and --size {model.size} both say how large images are: give one")
         if model.res is not None and model.res not in RESOLUTIONS:
             raise UsageError(f"--res must be 256, 512 or 1024, not {model.res}: --size HEIGHTxWIDTH takes others")
         res = model.res or RESOLUTIONS[0]
         height, width = parse_pair(model.size, "--size") if model.size else (res, 2 * res)
+        if network != "crn":
+            return self._whole_size(network, (height, width))
         rows, columns = parse_pair(model.base_grid, "--base-grid") if model.base_grid else coarsest_grid(height, width)
         doublings = max(1, height // rows).bit_length() - 1
         if (rows << doublings, columns << doublings) != (height, width) or doublings >= MAX_MODULES:
@@ -307,6 +367,20 @@ class TrainFlags:
                 "choose another --size or --base-grid"
             )
         return (height, width), (rows, columns)
+
+    def _whole_size(self, network: Network, size: Size) -> tuple[Size, tuple[int, int]]:
+        """The size, and again as the grid, of a network without modules.
+
+        Raises:
+            UsageError: It is too small, or modules were asked for.
+        """
+        grid = self.model.base_grid
+        for option in ("train-modules", *(["base-grid"] if grid and parse_pair(grid, "--base-grid") != size else [])):
+            if getattr(self.model, option.replace("-", "_")):
+                raise UsageError(f"--{option} is for the CRN: the network {network} has no modules")
+        if min(size) < SMALLEST_SIDE:
+            raise UsageError(f"{size[0]}x{size[1]}: expected at least {SMALLEST_SIDE} rows and columns")
+        return size, size
 
     def _trained_heights(self, size: Size, rows: int) -> tuple[int, ...] | None:
         """Heights of the modules to train; None for all.
@@ -391,6 +465,9 @@ def _check_amounts(flags: TrainFlags) -> None:
 
 # The release's epochs and images for images up to a height.
 _RELEASE_SCHEDULE = ((256, (200, 9)), (512, (20, 1)), (float("inf"), (5, 1)))
+
+_OF_SEVERAL = ("best-image", "best-per-class", "content")  # losses that compare as many images as there are
+_DEFAULT_LOSSES: dict[Network, LossName] = {"pix2pix": "pix2pix", "dcgan": "gan-segmentation"}
 
 # What --demo starts from: about three minutes on two cores.
 DEMO = TrainFlags.of(

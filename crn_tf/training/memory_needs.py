@@ -8,7 +8,6 @@ from functools import partial
 from typing import Literal
 
 from crn_tf.errors import UserError
-from crn_tf.model.cascade import module_channels
 from crn_tf.model.description import ModelDescription
 from crn_tf.model.recomputing import RECOMPUTED_BLOCKS
 from crn_tf.precision import Precision
@@ -19,7 +18,7 @@ from crn_tf.training.settings import TrainSettings
 PERCEIVER_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 2))
 # Chosen so that all peaks measured on a CPU are met within 10 % (docs/numbers.md, "estimates of memory").
 TENSORFLOW_BYTES = 1.15e9  # libraries, compiled functions, and the perceiver's weights
-FEATURE_TENSORS = 3  # of each module: results of two convolutions, and what is computed from them
+FEATURE_TENSORS = 3  # of each module: results of two convolutions, and what is computed from them; half of it of others
 LAYOUT_PYRAMIDS = 3  # one-hot float32: the layouts at all sizes, and copies
 TEMPORARY_TENSORS = 3  # as large as the largest, in one operation and its neighbours
 # Synthesis: before anything is computed, and tensors as large as the largest, alive at once (benchmarks/synthesis.py).
@@ -38,18 +37,17 @@ def training_memory_gb(description: ModelDescription, batch: int, precision: Pre
         recompute: Whether features are computed again in the backward pass.
     """
     (height, width), images = description.image_size, description.num_images
-    channels = module_channels(height, description.base_grid[0], description.width)
-    features = [depth * rows * (rows * width // height) for rows, depth in channels.items()]
+    features = [convolution.elements for convolution in description.plan() if convolution.normalized]
     halvings = enumerate(PERCEIVER_BLOCKS)
     blocks = [(images * depth * height * width / 4**block, count) for block, (depth, count) in halvings]
     kept_blocks = blocks[RECOMPUTED_BLOCKS:] if recompute else blocks
     activations = sum(elements * count for elements, count in kept_blocks)
-    largest = max(*features, *(elements for elements, _ in blocks))
+    largest = max(0, *features, *(elements for elements, _ in blocks))
     of_element = 4 if precision == "float32" else 2
     of_weight = 16 + (0 if of_element == 4 else of_element)  # itself, its gradient, two moments; a copy to compute with
     signs = sum(elements for elements, _ in blocks)  # of the errors at the taps, a byte each
     layouts = 4 * description.classes.num_classes * height * width * 4 / 3
-    computed = of_element * (FEATURE_TENSORS * sum(features) + activations + TEMPORARY_TENSORS * largest)
+    computed = of_element * (FEATURE_TENSORS / 2 * sum(features) + activations + TEMPORARY_TENSORS * largest)
     of_pair = computed + signs + LAYOUT_PYRAMIDS * layouts
     return (TENSORFLOW_BYTES + of_weight * description.parameters + batch * of_pair) / 1e9
 
@@ -179,9 +177,8 @@ def synthesis_memory_gb(description: ModelDescription, batch: int, precision: Pr
         precision: That it computes in.
     """
     height, width = description.image_size
-    channels = module_channels(height, description.base_grid[0], description.width)
     of_element = 4 if precision == "float32" else 2
-    largest = max(h * h * width // height * of_channels for h, of_channels in channels.items())
+    largest = max(convolution.elements for convolution in description.plan() if convolution.normalized)
     one_hot = 4 * height * width * description.classes.num_classes
     copies = 2 if description.trained_size else 1  # the network as it was trained, and at its other size
     of_weight = 4 * copies + (0 if of_element == 4 else of_element)  # and a copy to compute with

@@ -7,17 +7,20 @@ import keras
 
 from crn_tf.errors import UserError
 from crn_tf.model.description import ModelDescription
-from crn_tf.model.loss_weights import find_loss_weights
 from crn_tf.saved.loading import take_over_weights
 from crn_tf.saved.release import load_release_checkpoint, release_prefix
 from crn_tf.saved.run_checkpoints import restore_checkpoint
 from crn_tf.saved.run_folder import RunFolder, contents
+from crn_tf.training.adversarial import AdversarialTrainer
+from crn_tf.training.building import build_trainer, describe_model
 from crn_tf.training.distribution import Distribution, check_compiled
 from crn_tf.training.memory_needs import check_memory
+from crn_tf.training.objectives import SEGMENTATION, first_weights
 from crn_tf.training.run import TrainingRun, last_step
 from crn_tf.training.run_data import RunData, open_run_data
+from crn_tf.training.run_segmenter import give_segmenter
 from crn_tf.training.settings import TrainSettings
-from crn_tf.training.trainer import Trainer, build_trainer, describe_model
+from crn_tf.training.trainer import Trainer
 
 
 def open_run(settings: TrainSettings, folder: RunFolder, distribution: Distribution | None = None) -> TrainingRun:
@@ -32,7 +35,8 @@ def open_run(settings: TrainSettings, folder: RunFolder, distribution: Distribut
        own, as its pairs are;
     5. workers that were all started alike;
     6. random numbers, from the seed; networks, optimizer, and whether to recompute;
-    7. weights, optimizer's state and step: of the newest whole checkpoint, else of --init-from, else fresh;
+    7. weights, optimizer's state and step: of the newest whole checkpoint, else of --init-from, else fresh; and a
+       segmenter, if the loss asks for one and no checkpoint has it;
     8. the same for every worker.
 
     Args:
@@ -77,9 +81,14 @@ def open_run(settings: TrainSettings, folder: RunFolder, distribution: Distribut
         step = restore_checkpoint(folder, trainer.variables()) if goes_on else 0
         if step == 0 and settings.init_from:
             notes += _take_over(trainer, settings.init_from, settings.init_optimizer)
+        if step == 0 and isinstance(trainer, AdversarialTrainer) and SEGMENTATION in trainer.objective.terms:
+            steps = last_step(settings, data)
+            segmenter = give_segmenter(trainer, settings, description, data, folder, steps)
+            settings = dataclasses.replace(settings, segmenter=segmenter)
+            notes.append(f"trained against the segmenter {segmenter}")
 
     step = distribution.follow_chief(trainer.variables().values(), step)  # 8
-    trainer.optimizer.learning_rate = settings.lr  # a run that goes on may have been given another
+    trainer.set_learning_rate(settings.lr)  # a run that goes on may have been given another
 
     notes += about_rebalancing(settings, data, step)
     return TrainingRun(settings, folder, distribution, data, description, trainer, step, notes)
@@ -99,9 +108,9 @@ def check_goes_on(folder: RunFolder, description: ModelDescription, data: RunDat
 
 def _what_workers_share(settings: TrainSettings, data: RunData) -> dict[str, str]:
     """What has to be the same for all workers, as text. Their paths may differ."""
-    paths = ("data", "cache", "init_from", "vgg_weights", "loss_weights")
+    paths = ("data", "cache", "init_from", "vgg_weights", "loss_weights", "segmenter")
     values = {name: str(value) for name, value in settings.kept().items() if name not in paths}
-    values["loss_weights"] = str(find_loss_weights(settings.loss_weights))
+    values["loss_weights"] = str(first_weights(settings.loss, settings.loss_weights))
     return values | {"names of the data": contents(data.train.data)["names_sha256"]}
 
 

@@ -1,10 +1,12 @@
 """Adam as one operation for each variable; updates that are left out where a gradient is not finite."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
+from crn_tf.precision import own_defaults
 from crn_tf.tensors import Tensor
 from crn_tf.training.replicas import on_every_replica, run_if
 
@@ -35,30 +37,53 @@ class Adam(keras.optimizers.Adam):
         )
 
 
-def apply_if_finite(
-    optimizer: keras.optimizers.Optimizer,
-    loss: tf.Tensor,
-    gradients: Sequence[tf.Tensor],
-    variables: Sequence[keras.Variable],
-) -> tf.Tensor:
-    """Update variables, if the loss and all gradients are finite on all replicas; to be called by each of them.
+def build_optimizer(
+    network: keras.Model, learning_rate: float, epsilon: float = ADAM_EPSILON, beta_1: float = 0.9
+) -> keras.optimizers.Optimizer:
+    """Adam for a network's trainable variables, with their moments; with loss scaling if it computes in float16.
 
     Args:
-        optimizer: The optimizer. Keras' for loss scaling halves its scale if they are not.
-        loss: This replica's loss.
-        gradients: This replica's part of the gradients.
-        variables: What to update.
+        network: To train.
+        learning_rate: Adam's.
+        epsilon: Adam's, which is added to the root of its second moment.
+        beta_1: Adam's: how much of the first moment is kept in a step.
+    """
+    with own_defaults():  # its learning rate is float32
+        optimizer: keras.optimizers.Optimizer = Adam(learning_rate, beta_1=beta_1, epsilon=epsilon, name="adam")
+    if any(layer.compute_dtype == "float16" for layer in network.layers):  # small gradients would become zero
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
+    optimizer.build(network.trainable_variables)
+    return optimizer
+
+
+class Update(NamedTuple):
+    """What an optimizer is to do: gradients, of one replica, and the variables that they are of."""
+
+    optimizer: keras.optimizers.Optimizer
+    gradients: Sequence[tf.Tensor]
+    variables: Sequence[keras.Variable]
+
+
+def apply_if_finite(loss: tf.Tensor, *updates: Update) -> tf.Tensor:
+    """Update variables, if the loss and all gradients are finite on all replicas, or none of them; to be called by each
+    replica.
+
+    Args:
+        loss: This replica's loss, or the sum of several.
+        updates: This replica's. Keras' optimizer for loss scaling halves its scale if anything is not finite.
 
     Returns:
         Whether they were.
     """
     # The sum of squares also overflows where Adam's second moment would, which would never become finite again.
-    finite = on_every_replica(tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients)))
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        # It looks at the gradients itself, but takes those of the first replica for those of all.
-        first, *others = gradients
-        nan = tf.constant(float("nan"), first.dtype)
-        optimizer.apply([tf.where(finite, first, nan), *others], variables)
-    else:
-        run_if(finite, optimizer.apply, gradients, variables)
+    norms = [tf.linalg.global_norm(update.gradients) for update in updates]
+    finite = on_every_replica(tf.reduce_all(tf.math.is_finite([loss, *norms])))
+    for optimizer, gradients, variables in updates:
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            # It looks at the gradients itself, but takes those of the first replica for those of all.
+            first, *others = gradients
+            nan = tf.constant(float("nan"), first.dtype)
+            optimizer.apply([tf.where(finite, first, nan), *others], variables)
+        else:
+            run_if(finite, optimizer.apply, gradients, variables)
     return finite

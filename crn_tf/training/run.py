@@ -233,11 +233,13 @@ class TrainingRun:
         self._show_loss_weights("at the start")
 
     def _show_loss_weights(self, when: str) -> None:
-        """Log the loss weights, and write them as a file that --loss-weights takes."""
+        """Log the loss weights; those of the taps alone are also written as a file that --loss-weights takes."""
         if not self.distribution.chief:
             return
-        weights = dict(zip(TAP_NAMES, self.trainer.loss_weights.numpy().tolist(), strict=True))
-        write_loss_weights(self.folder.loss_weights, tuple(weights.values()))
+        terms = self.trainer.objective.terms
+        weights = dict(zip(terms, self.trainer.loss_weights.numpy().tolist(), strict=True))
+        if terms == TAP_NAMES:
+            write_loss_weights(self.folder.loss_weights, tuple(weights.values()))
         self._logs.write_scalars("loss_weights", weights, self.step)
         told = ", ".join(f"{name} {weight:.4g}" for name, weight in weights.items())
         self._progress.say(f"loss weights {when}: {told}")
@@ -299,6 +301,8 @@ class TrainingRun:
         }
         if window.loss_scale is not None:
             scalars["loss_scale"] = window.loss_scale
+        if window.discriminator is not None:
+            scalars["discriminator_loss"] = window.discriminator
         self._log("train", window.terms, **scalars)
         self._logged_step, self._logged_time = self.step, time.monotonic()
         self._check(window)
@@ -328,7 +332,8 @@ class TrainingRun:
         """Write the loss, each tap's part of it (if there are any), and other numbers to TensorBoard."""
         if terms is not None:
             scalars["loss"] = float(terms.sum())
-            scalars |= {f"tap_{name}": float(term) for name, term in zip(TAP_NAMES, terms, strict=True)}
+            for name, term in zip(self.trainer.objective.terms, terms, strict=True):
+                scalars[f"tap_{name}" if name in TAP_NAMES else name] = float(term)
         self._logs.write_scalars(part, scalars, self.step)
 
     def _save_if_due(self) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from crn_tf.command_line import how_to_call
 from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.conventions import asked_form
-from crn_tf.data.datasets import DataSet, EvenSample, FileDataSet, find_kind, open_training_data
+from crn_tf.data.datasets import DataSet, EvenSample, FileDataSet, ToyDataSet, find_kind, open_training_data
 from crn_tf.data.decoded_cache import DecodedCache
 from crn_tf.data.fitting import about_shapes
-from crn_tf.data.pipeline import InputPipeline
+from crn_tf.data.pipeline import InputPipeline, enlarged
 from crn_tf.training.settings import TrainSettings
 
 SAMPLES = 4  # rows of a sample sheet
@@ -26,6 +26,12 @@ class RunData:
     max_unknown: float
     shapes: str | None  # what is stretched or cut
     folder: Path | None  # of the data set; None for toys
+    pairs: FileDataSet | ToyDataSet  # to train on, as they are on the disk
+
+    @property
+    def held_out(self) -> DataSet | None:
+        """The validation pairs; None without a split for them."""
+        return self.validation.data if self.validation else None
 
     @property
     def classes(self) -> ClassTable:
@@ -95,17 +101,20 @@ def open_run_data(
         each.look_for_unknown(settings.max_unknown)
     size, fit = settings.size, settings.fit
     shapes = about_shapes([photo for each in files for photo in each.photo_sizes], size, fit, "photographs")
-    read = DecodedCache(data, size, fit, settings.cache) if settings.cache and use_cache else data
+    of_training = enlarged(size) if settings.jitter else size
+    read = DecodedCache(data, of_training, fit, settings.cache) if settings.cache and use_cache else data
 
     def some(source: DataSet, count: int, max_unreadable: float) -> InputPipeline:
         return InputPipeline(EvenSample(source, count), size, fit, max_unreadable=max_unreadable)
 
     unreadable = settings.max_unreadable
-    train = InputPipeline(read, size, fit, settings.batch, settings.seed, settings.flip, unreadable, shard)
-    samples = some(validation or read, SAMPLES, 1.0)  # as long as there is any
+    train = InputPipeline(
+        read, size, fit, settings.batch, settings.seed, settings.flip, unreadable, shard, settings.jitter
+    )
+    samples = some(validation or (data if settings.jitter else read), SAMPLES, 1.0)  # as long as there is any
     if not validation:
-        return RunData(train, None, samples, files, settings.max_unknown, shapes, settings.data)
+        return RunData(train, None, samples, files, settings.max_unknown, shapes, settings.data, data)
     # Of a few pairs, a single one may be more than the share.
     unreadable = unreadable and max(unreadable, 1 / min(len(validation), settings.validation_limit))
     pairs = some(validation, settings.validation_limit, unreadable)
-    return RunData(train, pairs, samples, files, settings.max_unknown, shapes, settings.data)
+    return RunData(train, pairs, samples, files, settings.max_unknown, shapes, settings.data, data)

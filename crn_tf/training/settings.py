@@ -19,9 +19,10 @@ from crn_tf.data.datasets import Kind, find_kind
 from crn_tf.data.images import Fit, Size
 from crn_tf.errors import UserError
 from crn_tf.files import parse_json, read_small_text
+from crn_tf.model.other_networks.by_name import Network
 from crn_tf.precision import Precision
+from crn_tf.training.objectives import LossName
 
-LossName = Literal["content", "best-image", "best-per-class"]
 Pooling = Literal["avg", "max"]
 Recomputation = Literal["auto", "on", "off"]
 Compilation = Literal["off", "on"]
@@ -43,6 +44,9 @@ class TrainSettings:
         max_unknown: Share of the pixels that may be in no class table.
         validation_share: Share of the training pairs that are split off for validation, where there is no split for it.
         cache: Folder for decoded pairs; None for none.
+        jitter: Whether pairs are enlarged, and cut at random.
+        model: Which network is trained.
+        loss_weights: A preset's name, a file, "auto" for measured ones, or "fixed" where the loss has its own.
         rebalance_epoch: Epoch over which the taps' terms are measured; 0 for none.
         init_from: The trained model to start from; None for none.
         train_modules: Heights of the modules to train; None for all.
@@ -50,6 +54,7 @@ class TrainSettings:
         steps: Stop after so many, whatever the epochs; None for no limit but theirs.
         remat: "auto" until a run is opened, which decides it for good.
         checkpoint_steps: Save a checkpoint after so many; None for by time only.
+        segmenter: Folder of the segmenter that `--loss gan-segmentation` trains against; None to train one first.
     """
 
     size: Size
@@ -64,6 +69,9 @@ class TrainSettings:
     epochs: int
     fit: Fit = "resize"
     flip: bool = False
+    jitter: bool = False
+    model: Network = "crn"
+    segmenter: Path | None = None
     cache: Path | None = None
     max_unreadable: float = 0.05
     labels: Labels = "auto"
@@ -183,5 +191,5 @@ def _is_of(value: Any, kind: Any) -> bool:
 # Settings that --resume cannot change: the checkpoint would not fit or would win, or the data order would be another.
 FIXED_AT_START = (
     *("size", "base_grid", "images", "width", "precision", "batch", "seed", "flip", "fit", "train_modules"),
-    *("loss_weights", "adam_epsilon"),
+    *("loss_weights", "adam_epsilon", "model", "jitter", "segmenter"),
 )

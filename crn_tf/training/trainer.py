@@ -1,69 +1,36 @@
 """The trainer: a generator, its perceiver, loss and optimizer, and one training step."""
 
+import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from crn_tf.data.class_tables import ClassTable
 from crn_tf.model.cascade import module_height
-from crn_tf.model.description import ModelDescription
-from crn_tf.model.loss_weights import TAP_NAMES, find_loss_weights
 from crn_tf.model.losses import LOSSES, perceptual_distance, tap_errors
-from crn_tf.model.perceiver import build_perceiver, split_blocks
-from crn_tf.model.recomputing import recomputing_blocks, recomputing_generator
-from crn_tf.precision import computing_in, own_defaults
+from crn_tf.model.perceiver import split_blocks
+from crn_tf.model.recomputing import is_cascade, recomputing_blocks, recomputing_generator
 from crn_tf.saved.checkpoints import named
-from crn_tf.tensors import ClassIds, LossFunction, OneHotLayout, PerReplica, Photos, TapErrors, Tensor
-from crn_tf.training.memory_needs import choose_recomputation
-from crn_tf.training.optimizer import ADAM_EPSILON, Adam, apply_if_finite
+from crn_tf.tensors import (
+    ClassIds,
+    Images,
+    LossFunction,
+    OneHotLayout,
+    PerceiverBlock,
+    PerReplica,
+    Photos,
+    TapErrors,
+    Tensor,
+)
+from crn_tf.training.objectives import OBJECTIVES, LossName
+from crn_tf.training.optimizer import ADAM_EPSILON, Update, apply_if_finite, build_optimizer
 from crn_tf.training.replicas import mean_of_replicas, split
-from crn_tf.training.settings import TrainSettings
 
 
-def describe_model(settings: TrainSettings, classes: ClassTable) -> ModelDescription:
-    """The model that resolved settings ask for, with a data set's classes."""
-    return ModelDescription(
-        settings.size[0], settings.base_grid, settings.images, settings.width, classes, settings.fit
-    )
-
-
-def build_trainer(settings: TrainSettings, description: ModelDescription, replicas: int = 1) -> tuple["Trainer", str]:
-    """The trainer that resolved settings ask for, with fresh weights, and a line about its memory.
-
-    Args:
-        settings: The settings, with the perceiver's weights.
-        description: Of the model to train.
-        replicas: Devices that share a batch.
-
-    Raises:
-        UserError: A file of weights cannot be used.
-    """
-    batch = settings.batch // replicas
-    recompute, why = choose_recomputation(settings.remat, description, batch, settings.precision)
-    with computing_in(settings.precision):
-        perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
-        generator = description.build()
-        trainer = Trainer(
-            generator,
-            perceiver,
-            settings.loss,
-            find_loss_weights(settings.loss_weights),
-            settings.lr,
-            settings.train_modules,
-            recompute,
-            settings.adam_epsilon,
-            settings.jit == "on",
-        )
-    return trainer, why
-
-
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """What happened in the steps since `Trainer.read_window` was called before.
 
     Attributes:
@@ -72,6 +39,8 @@ class Window:
         skipped: Steps whose loss or gradients were not finite.
         skipped_in_a_row: How many of the newest steps were skipped, also of earlier windows.
         loss_scale: Float16's; None in other precisions.
+        discriminator: The discriminator's loss, the mean over the steps that were applied; None without any, or without
+            a discriminator.
     """
 
     terms: np.ndarray | None
@@ -79,6 +48,7 @@ class Window:
     skipped: int
     skipped_in_a_row: int
     loss_scale: float | None
+    discriminator: float | None = None
 
 
 class Trainer:
@@ -103,7 +73,7 @@ class Trainer:
         self,
         generator: keras.Model,
         perceiver: keras.Model,
-        loss: str,
+        loss: LossName,
         loss_weights: Sequence[float],
         learning_rate: float = 1e-4,
         train_modules: Sequence[int] | None = None,
@@ -116,8 +86,8 @@ class Trainer:
         Args:
             generator: From `build_generator`.
             perceiver: From `build_perceiver`.
-            loss: A name in `losses.LOSSES`.
-            loss_weights: A weight for each tap, the image first.
+            loss: A name in `objectives.OBJECTIVES` of a loss that needs no discriminator (else see `adversarial`).
+            loss_weights: A weight for each of its terms: each tap, the image first.
             learning_rate: Adam's.
             train_modules: Heights of the modules to train, with the projection of that height; None trains all. (The
                 release trained only 512 and 1024 at 1024p.)
@@ -133,50 +103,56 @@ class Trainer:
             raise ValueError("XLA compiles steps of one device only: make the trainer outside of a strategy's scope")
         self._take_step = tf.function(self._step_together, jit_compile=jit or None, autograph=False)
         self.generator, self.perceiver, self.recompute = generator, perceiver, recompute
-        self._synthesize, self._blocks = generator, split_blocks(perceiver)
+        self._synthesize: Callable[[OneHotLayout], Images] = functools.partial(generator, training=True)
+        self._blocks = split_blocks(perceiver)
         if recompute:
-            self._synthesize = recomputing_generator(generator)
+            if is_cascade(generator):
+                self._synthesize = recomputing_generator(generator)
             self._blocks = recomputing_blocks(self._blocks)
         self.num_classes = generator.input_shape[-1]
-        self._loss: LossFunction = LOSSES[loss]
+        self.objective = OBJECTIVES[loss]
+        self._loss: LossFunction = LOSSES.get(loss, LOSSES["content"])
         # Variables, so that they can change during training, and are kept in checkpoints.
         self.loss_weights = keras.Variable(loss_weights, dtype="float32", trainable=False, name="loss_weights")
         # All replicas assign the same to these.
         alike = {"trainable": False, "aggregation": "only_first_replica"}
-        self._measured = keras.Variable(np.zeros(len(TAP_NAMES)), dtype="float32", name="measured", **alike)
+        zeros = np.zeros(len(self.objective.terms))
+        self._measured = keras.Variable(zeros, dtype="float32", name="measured", **alike)
         self._measured_steps = keras.Variable(0, dtype="int64", name="measured_steps", **alike)
         # Since `read_window`; not in checkpoints.
-        self._window_terms = keras.Variable(np.zeros(len(TAP_NAMES)), dtype="float32", name="window_terms", **alike)
+        self._window_terms = keras.Variable(zeros, dtype="float32", name="window_terms", **alike)
         # Steps applied, steps skipped, steps skipped in a row until now.
         self._window_steps = keras.Variable(np.zeros(3), dtype="int64", name="window_steps", **alike)
         if train_modules is not None:
             for layer in generator.layers:
                 if layer.weights:
                     layer.trainable = module_height(layer.name) in train_modules
-        with own_defaults():  # its learning rate is float32
-            self.optimizer = Adam(learning_rate, epsilon=epsilon, name="adam")
-        if any(layer.compute_dtype == "float16" for layer in generator.layers):  # small gradients would become zero
-            self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer, name="loss_scale")
-        self.optimizer.build(generator.trainable_variables)
+        self.optimizer = build_optimizer(generator, learning_rate, epsilon, self.objective.beta_1)
 
     def variables(self) -> dict[str, keras.Variable]:
         """All that training changes, by its name in a checkpoint."""
         own = (self.loss_weights, self._measured, self._measured_steps)
         return named(self.generator, self.optimizer) | {f"trainer/{variable.name}": variable for variable in own}
 
+    def set_learning_rate(self, rate: float) -> None:
+        """Take steps of another size from now on."""
+        self.optimizer.learning_rate = rate
+
     def start_measuring(self) -> None:
         """From here on, sum up each tap's unweighted term, until `rebalance`."""
-        self._measured.assign(np.zeros(len(TAP_NAMES)))
+        self._measured.assign(np.zeros(len(self.objective.terms)))
         self._measured_steps.assign(0)
 
     def rebalance(self) -> None:
-        """Set each tap's weight to the inverse of its mean term since `start_measuring`: all contribute equally.
+        """Set each term's weight to the inverse of its mean since `start_measuring`: all contribute equally (or by the
+        shares that the objective gives them).
 
         The authors of the release did so by hand after half of the epochs. A weight of zero stays zero.
         """
         mean = self._measured.numpy() / max(1, int(self._measured_steps.numpy()))
         old = self.loss_weights.numpy()
-        self.loss_weights.assign(np.where((old > 0) & (mean > 0), 1 / np.maximum(mean, 1e-30), old))
+        shares = np.array(self.objective.shares or np.ones_like(old), np.float32)
+        self.loss_weights.assign(np.where((old > 0) & (mean > 0), shares / np.maximum(mean, 1e-30), old))
 
     def train_step(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Take one step of Adam, unless the loss or a gradient is not finite: then nothing is changed but what
@@ -212,21 +188,25 @@ class Trainer:
             # The optimizer adds up the replicas' gradients.
             scaled_loss = self.optimizer.scale_loss(loss / self._strategy.num_replicas_in_sync)
         gradients = tape.gradient(scaled_loss, self.generator.trainable_variables)
-        applied = apply_if_finite(self.optimizer, loss, gradients, self.generator.trainable_variables)
+        applied = apply_if_finite(loss, Update(self.optimizer, gradients, self.generator.trainable_variables))
         loss, terms = mean_of_replicas(loss, terms)
+        self._note_step(terms, applied)
+        return loss, terms
+
+    def _note_step(self, terms: Tensor, applied: Tensor) -> None:
+        """Keep for `read_window` and `rebalance` what a step found out."""
         self._measure(terms, applied)
         self._window_terms.assign_add(tf.where(applied, terms, tf.zeros_like(terms)))
         done, skipped, in_a_row = tf.unstack(self._window_steps.value)
         one = tf.cast(applied, "int64")
         counts = [done + one, skipped + 1 - one, tf.where(applied, tf.zeros_like(in_a_row), in_a_row + 1)]
         self._window_steps.assign(tf.stack(counts))
-        return loss, terms
 
     def read_window(self) -> Window:
         """What happened since this was called before; waits for the steps that are under way."""
         applied, skipped, in_a_row = map(int, self._window_steps.numpy())
         terms = self._window_terms.numpy() / np.float32(applied) if applied else None
-        self._window_terms.assign(np.zeros(len(TAP_NAMES)))
+        self._window_terms.assign(np.zeros(len(self.objective.terms)))
         self._window_steps.assign([0, 0, in_a_row])
         scale = getattr(self.optimizer, "dynamic_scale", None)  # of Keras' optimizer for loss scaling
         return Window(terms, applied, skipped, in_a_row, None if scale is None else float(scale.numpy()))
@@ -237,17 +217,22 @@ class Trainer:
 
     def is_finite(self) -> bool:
         """Whether all weights are numbers; waits for the steps that are under way."""
-        return bool(tf.reduce_all([tf.reduce_all(tf.math.is_finite(v.value)) for v in self.generator.variables]))
+        return bool(tf.reduce_all([tf.reduce_all(tf.math.is_finite(v.value)) for v in self._trained()]))
+
+    def _trained(self) -> list[keras.Variable]:
+        """All weights that steps change, and those beside them."""
+        return self.generator.variables
 
     @tf.function(autograph=False)
     def evaluate(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The loss, each tap's part of it, and the perceptual distance, without a step, on one device.
+        """The loss, each term of it, and the perceptual distance, without a step, on one device.
 
         Arguments and results as `train_step`; the distance is a scalar.
         """
         layouts = ops.one_hot(layouts, self.num_classes, dtype="float32")
-        errors = self._compute_errors(photos, layouts)
-        return *self._loss(errors, ops.unstack(self.loss_weights), layouts), perceptual_distance(errors)
+        images = self.generator(layouts)
+        errors = self._compare(photos, images, self._blocks)
+        return *self._weigh(errors[: self.objective.taps], images, layouts), perceptual_distance(errors)
 
     def measure(self, photos: tf.Tensor, layouts: tf.Tensor) -> None:
         """Count a batch's terms for `rebalance`, without a step. Arguments as `train_step`."""
@@ -274,10 +259,19 @@ class Trainer:
 
     def _compute_loss(self, photos: Photos, layouts: ClassIds) -> tuple[Tensor, Tensor]:
         layouts = ops.one_hot(layouts, self.num_classes, dtype="float32")
-        return self._loss(self._compute_errors(photos, layouts), ops.unstack(self.loss_weights), layouts)
-
-    def _compute_errors(self, photos: Photos, layouts: OneHotLayout) -> list[TapErrors]:
         images = self._synthesize(layouts)  # [B, k, H, W, 3]
+        return self._weigh(self._compare_taps(photos, images), images, layouts)
+
+    def _compare_taps(self, photos: Photos, images: Images) -> list[TapErrors]:
+        """Errors at the taps that the loss compares."""
+        return self._compare(photos, images, self._blocks[: max(0, self.objective.taps - 1)])
+
+    def _compare(self, photos: Photos, images: Images, blocks: Sequence[PerceiverBlock]) -> list[TapErrors]:
+        """Errors at the image and at taps."""
         with tf.control_dependencies([images]):  # or the photograph's taps would be computed early, and kept
             photos = ops.cast(photos, "float32")
-        return tap_errors(self._blocks, photos, images)
+        return tap_errors(blocks, photos, images)
+
+    def _weigh(self, errors: list[TapErrors], images: Images, layouts: OneHotLayout) -> tuple[Tensor, Tensor]:
+        """The loss, and each of its terms. What `images` are is for losses that look at more than errors."""
+        return self._loss(errors, ops.unstack(self.loss_weights), layouts)

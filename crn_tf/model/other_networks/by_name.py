@@ -1,13 +1,16 @@
 """The other networks by their names on command lines. Imports Keras only to build one."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from crn_tf.data.images import Size
+from crn_tf.model.planning import PlannedConvolution
 
 if TYPE_CHECKING:
     import keras
 
+Network = Literal["crn", "encoder-decoder", "full-resolution", "pix2pix", "dcgan"]
 OTHER_NETWORKS = ("encoder-decoder", "full-resolution", "pix2pix", "dcgan")
+ONE_IMAGE = ("pix2pix", "dcgan")  # that these synthesize for each layout; the others as many as they are built for
 
 
 def build_network(
@@ -35,7 +38,7 @@ def build_network(
     """
     if name not in OTHER_NETWORKS:
         raise ValueError(f"no network {name!r}; expected one of {', '.join(OTHER_NETWORKS)}")
-    if name in ("pix2pix", "dcgan") and num_images != 1:
+    if name in ONE_IMAGE and num_images != 1:
         raise ValueError(f"{name} synthesizes one image for each layout, not {num_images}")
     if name == "pix2pix":
         from crn_tf.model.other_networks.pix2pix import build_pix2pix_generator
@@ -52,3 +55,22 @@ def build_network(
     from crn_tf.model.other_networks.encoder_decoder import build_encoder_decoder
 
     return build_encoder_decoder(size, num_classes, num_images, width)
+
+
+def plan_network(name: str, size: Size, num_classes: int, num_images: int, width: float) -> list[PlannedConvolution]:
+    """The convolutions of one of `OTHER_NETWORKS`, before it is built. Arguments as `build_network` takes them."""
+    if name == "pix2pix":
+        from crn_tf.model.other_networks.pix2pix import plan_pix2pix_generator
+
+        return plan_pix2pix_generator(size, num_classes, width)
+    if name == "dcgan":
+        from crn_tf.model.other_networks.dcgan import plan_dcgan_generator
+
+        return plan_dcgan_generator(size, num_classes, width)
+    if name == "full-resolution":
+        from crn_tf.model.other_networks.full_resolution import plan_full_resolution
+
+        return plan_full_resolution(size, num_classes, num_images, width)
+    from crn_tf.model.other_networks.encoder_decoder import plan_encoder_decoder
+
+    return plan_encoder_decoder(size, num_classes, num_images, width)

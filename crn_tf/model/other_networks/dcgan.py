@@ -9,13 +9,17 @@ from keras import layers
 from crn_tf.data.images import Size
 from crn_tf.model.generator import arrange_images
 from crn_tf.model.other_networks.parts import (
+    KERNEL,
     BatchStatisticsNormalization,
+    LeakyReLU,
     check_counts,
     double,
     halve,
+    halved,
     halvings,
     scaled,
 )
+from crn_tf.model.planning import PlannedConvolution
 from crn_tf.precision import own_defaults
 from crn_tf.tensors import Features
 
@@ -62,7 +66,7 @@ def build_dcgan_generator(size: Size = (256, 512), num_classes: int = 20, width:
         x = halve(x, _channels(level, width), f"encoder_{level}_convolution", bias=level == 1)
         if level > 1:
             x = BatchStatisticsNormalization(name=f"encoder_{level}_normalization")(x)
-        x = layers.LeakyReLU(0.2, name=f"encoder_{level}_activation")(x)
+        x = LeakyReLU(name=f"encoder_{level}_activation")(x)
 
     for level in range(depth - 1, 0, -1):  # named by the level whose size it comes to
         x = double(x, _channels(level, width), sizes[level], f"generator_{level}_convolution")
@@ -77,3 +81,18 @@ def build_dcgan_generator(size: Size = (256, 512), num_classes: int = 20, width:
 def _channels(level: int, width: float) -> int:
     """Channels of a level: 128 after the first halving, then twice as many, up to 1024."""
     return scaled(min(MOST_CHANNELS, FINEST_CHANNELS * 2 ** (level - 1)), width)
+
+
+def plan_dcgan_generator(size: Size, num_classes: int, width: float) -> list[PlannedConvolution]:
+    """Its convolutions, before it is built. Arguments as `build_dcgan_generator` takes them."""
+    depth = max(1, halvings(size, COARSEST))
+    sizes, plan, before = [size], [], num_classes
+    for level in range(1, depth + 1):
+        sizes.append(halved(sizes[-1]))
+        first = level == 1
+        plan.append(PlannedConvolution(KERNEL, before, _channels(level, width), sizes[-1], first, not first))
+        before = _channels(level, width)
+    for level in range(depth - 1, 0, -1):
+        plan.append(PlannedConvolution(KERNEL, before, _channels(level, width), sizes[level]))
+        before = _channels(level, width)
+    return [*plan, PlannedConvolution(KERNEL, before, 3, size, bias=True, normalized=False)]

@@ -11,6 +11,7 @@ from crn_tf.model.cascade import MAX_MODULES, module_channels
 from crn_tf.model.generator import project_images
 from crn_tf.model.layers import Convolution, NormalizedLeakyReLU, UpsampledConvolution
 from crn_tf.model.other_networks.parts import check_counts
+from crn_tf.model.planning import PlannedConvolution, planned_projection
 from crn_tf.precision import own_defaults
 from crn_tf.tensors import Features
 
@@ -47,12 +48,7 @@ def build_encoder_decoder(
         (None, 1, 64, 128, 3)
     """
     check_counts(size, num_classes, width, num_images)
-    depth = 0
-    while min(size) >> (depth + 1) >= 3 and depth < MAX_MODULES - 1:
-        depth += 1
-    border = [-side % 2**depth for side in size]
-    height = size[0] + border[0]
-    channels = module_channels(height, height >> depth, SHARE * width)
+    channels, border = _levels(size, width)
 
     layout = keras.Input((*size, num_classes), name="layout")
     x: Features = layout
@@ -79,3 +75,30 @@ def build_encoder_decoder(
 
 def _convolution(channels: int, name: str) -> Convolution:
     return Convolution(channels, 3, padding="same", use_bias=False, data_format="channels_last", name=name)
+
+
+def _levels(size: Size, width: float) -> tuple[dict[int, int], tuple[int, int]]:
+    """Channels at each height, coarsest first; rows and columns that pictures are filled up with."""
+    depth = 0
+    while min(size) >> (depth + 1) >= 3 and depth < MAX_MODULES - 1:
+        depth += 1
+    rows, columns = (-side % 2**depth for side in size)
+    height = size[0] + rows
+    return module_channels(height, height >> depth, SHARE * width), (rows, columns)
+
+
+def plan_encoder_decoder(size: Size, num_classes: int, num_images: int, width: float) -> list[PlannedConvolution]:
+    """Its convolutions, before it is built. Arguments as `build_encoder_decoder` takes them."""
+    channels, border = _levels(size, width)
+    height, columns = (side + more for side, more in zip(size, border, strict=True))
+    plan, before = [], num_classes
+    for rows in list(channels)[::-1]:
+        at = rows, columns * rows // height
+        plan += [PlannedConvolution(3, inputs, channels[rows], at) for inputs in (before, channels[rows])]
+        before = channels[rows]
+    for rows in list(channels)[1:]:
+        at = rows, columns * rows // height
+        inputs = before + channels[rows], channels[rows]  # beside what skips
+        plan += [PlannedConvolution(3, each, channels[rows], at) for each in inputs]
+        before = channels[rows]
+    return [*plan, planned_projection(before, num_images, size)]

@@ -10,6 +10,7 @@ from crn_tf.data.images import Size
 from crn_tf.model.generator import project_images
 from crn_tf.model.layers import NormalizedLeakyReLU
 from crn_tf.model.other_networks.parts import check_counts, scaled
+from crn_tf.model.planning import PlannedConvolution, planned_projection
 from crn_tf.precision import own_defaults
 from crn_tf.tensors import Features
 
@@ -58,3 +59,11 @@ def build_full_resolution(
         )(x)
         x = NormalizedLeakyReLU(name=f"context_{number}_normalization")(x)
     return keras.Model(layout, project_images(x, num_images, "projection"), name="full_resolution")
+
+
+def plan_full_resolution(size: Size, num_classes: int, num_images: int, width: float) -> list[PlannedConvolution]:
+    """Its convolutions, before it is built. Arguments as `build_full_resolution` takes them."""
+    channels = scaled(CHANNELS, width)
+    inputs = [num_classes, *[channels] * (len(DILATIONS) - 1)]
+    context = [PlannedConvolution(3, each, channels, size) for each in inputs]
+    return [*context, planned_projection(channels, num_images, size)]

@@ -16,6 +16,7 @@ from crn_tf.tensors import Features, OneHotLayout, Tensor
 
 KERNEL = 4  # rows and columns of every kernel (DCGAN, pix2pix)
 DEVIATION = 0.02  # of fresh kernels, and of fresh gains around 1
+SLOPE = 0.2  # of leaky ReLU (DCGAN, pix2pix)
 BATCH_EPSILON = 1e-5  # added to the variance (Torch's default, which the releases use)
 
 
@@ -40,6 +41,11 @@ def halvings(size: Size, least: int) -> int:
     while -(-side // 2) >= least and side > 1:
         count, side = count + 1, -(-side // 2)
     return count
+
+
+def halved(size: Size) -> Size:
+    """Half of a height and width, rounded up."""
+    return -(-size[0] // 2), -(-size[1] // 2)
 
 
 def halve(x: Features, channels: int, name: str, bias: bool = False) -> Features:
@@ -70,6 +76,20 @@ def convolution_options() -> dict[str, Any]:
     """What all convolutions have in common. Made anew for each: an initializer that is shared repeats its numbers."""
     initializer = keras.initializers.RandomNormal(0.0, DEVIATION)
     return {"kernel_size": KERNEL, "kernel_initializer": initializer, "data_format": "channels_last"}
+
+
+@keras.saving.register_keras_serializable("crn_tf")
+class LeakyReLU(layers.Layer):
+    """Leaky ReLU of slope 0.2, as a maximum: TensorFlow 2.21 fails to optimize a graph with gradients in which its own
+    operation follows a convolution with a bias, and says so in a line that looks like an error."""
+
+    def call(self, x: Features) -> Features:
+        """[...] -> the same shape and type."""
+        return ops.maximum(x, SLOPE * x)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The same."""
+        return input_shape
 
 
 @keras.saving.register_keras_serializable("crn_tf")

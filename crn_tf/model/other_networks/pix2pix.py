@@ -9,16 +9,20 @@ from keras import layers
 from crn_tf.data.images import Size
 from crn_tf.model.generator import arrange_images
 from crn_tf.model.other_networks.parts import (
+    KERNEL,
     BatchStatisticsNormalization,
+    LeakyReLU,
     SeededDropout,
     StoredSeed,
     check_counts,
     convolution_options,
     double,
     halve,
+    halved,
     halvings,
     scaled,
 )
+from crn_tf.model.planning import PlannedConvolution
 from crn_tf.precision import own_defaults
 from crn_tf.tensors import Features
 
@@ -69,7 +73,7 @@ def build_pix2pix_generator(
     encoded = []
     for level, channels in enumerate(ENCODER_CHANNELS[:depth], 1):
         if level > 1:
-            x = layers.LeakyReLU(0.2, name=f"encoder_{level}_activation")(x)
+            x = LeakyReLU(name=f"encoder_{level}_activation")(x)
         x = halve(x, scaled(channels, width), f"encoder_{level}_convolution")
         if 1 < level < depth:
             x = BatchStatisticsNormalization(name=f"encoder_{level}_normalization")(x)
@@ -87,6 +91,11 @@ def build_pix2pix_generator(
     x = double(x, 3, size, "output_convolution", use_bias=True, dtype="float32")
     colors = layers.Activation("tanh", dtype="float32", name="colors")(x)
     return keras.Model(layout, arrange_images(colors), name="pix2pix_generator")
+
+
+def has_seed(generator: keras.Model) -> bool:
+    """Whether a generator's dropout takes a seed, as `with_seed_input` needs."""
+    return any(layer.name == _SEED for layer in generator.layers)
 
 
 def with_seed_input(generator: keras.Model) -> keras.Model:
@@ -140,7 +149,7 @@ def build_pix2pix_discriminator(size: Size = (256, 256), num_classes: int = 20, 
     check_counts(size, num_classes, width)
     if min(size) < 3:
         raise ValueError(f"expected height and width of at least 3, not {size[0]}x{size[1]}")
-    halved = min(3, (min(size) // 3).bit_length() - 1)  # at least 3 rows and columns are left
+    count = _discriminator_halvings(size)
     layout = keras.Input((*size, num_classes), name="layout")
     picture = keras.Input((*size, 3), name="picture")
     colors = layers.Rescaling(1 / 127.5, -1.0, dtype="float32", name="colors")(picture)  # 0..255 -> -1..1
@@ -151,11 +160,43 @@ def build_pix2pix_discriminator(size: Size = (256, 256), num_classes: int = 20, 
         options = {"name": f"{name}_convolution", **options}
         return layers.Conv2D(channels, strides=strides, use_bias=bias, **options, **convolution_options())(x)
 
-    for number, channels in enumerate(DISCRIMINATOR_CHANNELS[: halved + 1], 1):
+    for number, channels in enumerate(DISCRIMINATOR_CHANNELS[: count + 1], 1):
         first = number == 1
-        x = convolution(x, scaled(channels, width), 2 if number <= halved else 1, f"patch_{number}", bias=first)
+        x = convolution(x, scaled(channels, width), 2 if number <= count else 1, f"patch_{number}", bias=first)
         if not first:
             x = BatchStatisticsNormalization(name=f"patch_{number}_normalization")(x)
-        x = layers.LeakyReLU(0.2, name=f"patch_{number}_activation")(x)
+        x = LeakyReLU(name=f"patch_{number}_activation")(x)
     logits = convolution(x, 1, 1, "logits", bias=True, dtype="float32")
     return keras.Model([layout, picture], logits, name="pix2pix_discriminator")
+
+
+def plan_pix2pix_generator(size: Size, num_classes: int, width: float) -> list[PlannedConvolution]:
+    """The generator's convolutions, before it is built. Arguments as `build_pix2pix_generator` takes them."""
+    depth = min(len(ENCODER_CHANNELS), halvings(size, 1))
+    channels = [scaled(each, width) for each in ENCODER_CHANNELS[:depth]]
+    sizes, plan, before = [size], [], num_classes
+    for level, each in enumerate(channels, 1):
+        sizes.append(halved(sizes[-1]))
+        plan.append(PlannedConvolution(KERNEL, before, each, sizes[-1], normalized=1 < level < depth))
+        before = each
+    for level in range(depth - 1, 0, -1):
+        plan.append(PlannedConvolution(KERNEL, before, channels[level - 1], sizes[level]))
+        before = 2 * channels[level - 1]  # beside what skips
+    return [*plan, PlannedConvolution(KERNEL, before, 3, size, bias=True, normalized=False)]
+
+
+def plan_pix2pix_discriminator(size: Size, num_classes: int, width: float) -> list[PlannedConvolution]:
+    """The discriminator's convolutions, before it is built. Arguments as `build_pix2pix_discriminator` takes them."""
+    count, at = _discriminator_halvings(size), size
+    plan, before = [], num_classes + 3
+    for number, channels in enumerate(DISCRIMINATOR_CHANNELS[: count + 1], 1):
+        at = (at[0] // 2, at[1] // 2) if number <= count else (at[0] - 1, at[1] - 1)
+        first = number == 1
+        plan.append(PlannedConvolution(KERNEL, before, scaled(channels, width), at, first, not first))
+        before = scaled(channels, width)
+    return [*plan, PlannedConvolution(KERNEL, before, 1, (at[0] - 1, at[1] - 1), bias=True, normalized=False)]
+
+
+def _discriminator_halvings(size: Size) -> int:
+    """How often it halves pictures: up to three times, so that at least 3 rows and columns are left."""
+    return min(3, (min(size) // 3).bit_length() - 1)
