@@ -15,6 +15,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from importlib import resources
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -27,8 +28,8 @@ from starlette.routing import Route
 
 from crn_tf.data.class_tables import CITYSCAPES
 from crn_tf.pages.local_server import addresses, guarded, listen, page_address, serve, static_routes
-from tests.conftest import ROOT
 
+ROOT = Path(__file__).parents[1]  # not from conftest.py, whose libraries take a second in each server
 CLASSES = CITYSCAPES  # ids in its files are not those in memory
 STARTS = 30
 COLORS = np.array([*CLASSES.palette, (0, 0, 0)], np.uint8)
