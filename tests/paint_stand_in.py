@@ -32,6 +32,7 @@ from crn_tf.pages.local_server import addresses, guarded, listen, page_address, 
 ROOT = Path(__file__).parents[1]  # not from conftest.py, whose libraries take a second in each server
 CLASSES = CITYSCAPES  # ids in its files are not those in memory
 STARTS = 30
+LARGEST = 1 << 20  # bytes of a file
 COLORS = np.array([*CLASSES.palette, (0, 0, 0)], np.uint8)
 
 
@@ -80,12 +81,14 @@ class StandIn:
             for name in self._settings.models
         ]
         common = {"size": self._size, "images": self._settings.images, "classes": classes, "void": len(names) - 1}
-        return JSONResponse({**common, "models": models, "starts": STARTS, "limits": {"bytes": 1 << 24}})
+        return JSONResponse({**common, "models": models, "starts": STARTS, "limits": {"bytes": LARGEST}})
 
     async def synthesize(self, request: Request) -> Response:
         self._counts["requests"] += 1
         asked = request.query_params
         model, image, client = asked["model"], int(asked["image"]), asked["client"]
+        if asked["labels"] != "ids":
+            raise HTTPException(400, "the page sends ids")
         ids = _ids(await request.body())
         if self._settings.refuse and (ids == self._settings.refuse).any():
             raise HTTPException(400, f"the layout has {CLASSES.names[self._settings.refuse]}")
@@ -113,11 +116,14 @@ class StandIn:
         return self._cache[key]
 
     async def read(self, request: Request) -> Response:
-        ids = _ids(await request.body())
+        content, labels = await request.body(), request.query_params["labels"]
+        if len(content) == self._settings.ambiguous and labels == "auto":
+            raise HTTPException(400, "the layout could be either; name it: labels=labelids or labels=trainids")
+        ids = _ids(content)
         height, width = self._size
         rows = np.arange(height) * ids.shape[0] // height
         columns = np.arange(width) * ids.shape[1] // width
-        said = [f"labels: the stand-in read {ids.shape[0]}x{ids.shape[1]}"]
+        said = [f"labels: the stand-in read {ids.shape[0]}x{ids.shape[1]} as {labels}"]
         return _raw(ids[rows][:, columns], said)
 
     async def starts(self, request: Request) -> Response:
@@ -210,9 +216,10 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["model"])
     parser.add_argument("--delay", type=float, default=0.0, help="seconds that a picture takes")
     parser.add_argument("--refuse", type=int, help="the class id that is refused")
+    parser.add_argument("--ambiguous", type=int, help="a file of so many bytes can be read in two ways")
     settings = parser.parse_args()
     listening = listen("127.0.0.1", settings.port)
-    app = guarded(StandIn(settings).routes(), addresses(listening, "127.0.0.1"), 1 << 24)
+    app = guarded(StandIn(settings).routes(), addresses(listening, "127.0.0.1"), LARGEST)
     print(f"serving {page_address(listening, '127.0.0.1')}", flush=True)
     serve(app, listening)
 

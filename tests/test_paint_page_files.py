@@ -6,11 +6,12 @@ import numpy as np
 from PIL import Image
 
 from tests.paint_pages import SIZE, VOID, Painter, painting
-from tests.paint_stand_in import CLASSES, COLORS, picture_of, start_ids
+from tests.paint_stand_in import CLASSES, COLORS, LARGEST, picture_of, start_ids
 
 DROP = """([name, bytes]) => {
   const carried = new DataTransfer();
-  carried.items.add(new File([Uint8Array.from(bytes)], name, { type: "image/png" }));
+  const content = typeof bytes === "number" ? new Uint8Array(bytes) : Uint8Array.from(bytes);
+  carried.items.add(new File([content], name, { type: "image/png" }));
   for (const kind of ["dragover", "drop"]) {
     document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true }));
   }
@@ -29,7 +30,7 @@ def test_a_layout_file_dropped_or_opened_is_read_by_the_server(painter):
     painter.page.evaluate(DROP, ["my street.png", list(png(COLORS[large]))])
     painter.page.wait_for_function("() => paint.layout.canUndo")
     assert (painter.ids == wanted).all()
-    assert painter.page.locator("#said").inner_text().endswith("the stand-in read 128x256")
+    assert painter.page.locator("#said").inner_text().endswith("the stand-in read 128x256 as auto")
     assert not painter.page.locator("body.dropping").count()
     other = start_ids(6, SIZE)
     files = np.array(CLASSES.file_ids, np.uint8)
@@ -39,6 +40,23 @@ def test_a_layout_file_dropped_or_opened_is_read_by_the_server(painter):
     assert (painter.ids == other).all()
     painter.press("Control+z")
     assert (painter.ids == wanted).all()
+
+
+def test_a_file_that_can_be_read_in_two_ways_is_read_as_its_owner_says(open_page):
+    open_page.expected.append("status of 400")
+    wanted = start_ids(5, SIZE)
+    content = png(COLORS[wanted])
+    with painting(open_page, "--ambiguous", len(content)) as painter:
+        painter.page.evaluate(DROP, ["street.png", list(content)])
+        answers = painter.page.locator("#said button")
+        answers.first.wait_for()
+        assert answers.all_inner_texts() == ["labels=labelids", "labels=trainids"]
+        answers.nth(1).click()
+        painter.page.wait_for_function("() => paint.layout.canUndo")
+        assert (painter.ids == wanted).all() and answers.count() == 0
+        assert painter.page.locator("#said").inner_text().endswith("as trainids")
+        painter.page.evaluate(DROP, ["large.png", LARGEST + 1])
+        assert painter.page.locator("#said").inner_text() == "large.png has 1,048,577 bytes; expected at most 1,048,576"
 
 
 def test_a_file_that_is_no_layout_is_one_line(painter, open_page):

@@ -46,16 +46,17 @@ export async function aboutModels() {
 
 // A layout's picture: { blob, seconds, images }. `client` says whose waiting layout a newer one replaces.
 export async function synthesize(png, { model, image, format, client, signal }) {
-  const question = new URLSearchParams({ model, image, format, client });
+  const question = new URLSearchParams({ model, image, format, client, labels: "ids" }); // as png.js writes them
   const response = await ask(`/api/synthesize?${question}`, { method: "POST", body: png, signal });
   return { blob: await whole(response, "blob"), seconds: Number(response.headers.get("x-seconds")) };
 }
 
 const ids = async (response) => ({ ids: new Uint8Array(await whole(response, "arrayBuffer")), said: said(response) });
 
-// A layout file as somebody has it: { ids, said }, where said are the lines that reading it gave.
-export async function readLayout(file) {
-  return ids(await ask("/api/read", { method: "POST", body: file }));
+// A layout file as somebody has it: { ids, said }, where said are the lines that reading it gave. `labels` says what it
+// holds, where that cannot be told from the file.
+export async function readLayout(file, labels = "auto") {
+  return ids(await ask(`/api/read?${new URLSearchParams({ labels })}`, { method: "POST", body: file }));
 }
 
 export async function listStarts(from, count) {

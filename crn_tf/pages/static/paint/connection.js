@@ -1,4 +1,5 @@
-// Whether the server can be reached. While it cannot, it is asked again and again, and a line says that nothing is lost.
+// Whether the server can be reached. While it cannot, it is asked again and again, and a line says that nothing is
+// lost.
 
 import { aboutModels, Refused } from "./api.js";
 import { byId } from "./element.js";

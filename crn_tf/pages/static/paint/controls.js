@@ -21,7 +21,8 @@ function showTools(desk) {
   }
   byId("size").max = String(desk.largestBrush);
   byId("size").addEventListener("input", () => desk.setSize(Number(byId("size").value)));
-  byId("only").append(...desk.classes.map(({ id, name }) => element("option", { value: String(id), textContent: name })));
+  const option = ({ id, name }) => element("option", { value: String(id), textContent: name });
+  byId("only").append(...desk.classes.map(option));
   byId("only").addEventListener("change", () => {
     desk.change({ only: byId("only").value === "" ? null : Number(byId("only").value) });
   });
@@ -51,7 +52,12 @@ function update(desk) {
   byId("only").value = desk.only === null ? "" : String(desk.only);
   byId("only").classList.toggle("set", desk.only !== null);
   byId("hint").textContent = HINTS[desk.toolName];
-  byId("said").textContent = desk.said;
+  const answers = desk.answers.map(({ name, act }) => {
+    const button = element("button", { type: "button", textContent: name });
+    button.addEventListener("click", act);
+    return button;
+  });
+  byId("said").replaceChildren(...answers, desk.said);
 }
 
 export function updateHistory(layout) {

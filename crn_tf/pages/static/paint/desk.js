@@ -20,6 +20,7 @@ export class Desk extends EventTarget {
     this.name = "painting"; // what it is called when it is downloaded
     this.photo = null; // the address of the photograph that belongs to it
     this.said = ""; // what is told at the bottom
+    this.answers = []; // to it, as buttons: { name, act }
   }
 
   get id() { return this.erasing ? this.void : this.chosen; }
@@ -28,7 +29,7 @@ export class Desk extends EventTarget {
   classOf(id) { return this.classes.find((one) => one.id === id); }
 
   change(what = {}) {
-    Object.assign(this, what);
+    Object.assign(this, "said" in what ? { answers: [] } : {}, what);
     this.dispatchEvent(new Event("change"));
   }
 
@@ -69,7 +70,7 @@ export class Desk extends EventTarget {
 
   clear() { this.begin(new Uint8Array(this.layout.ids.length).fill(this.void), { name: "painting" }); }
 
-  say(text) { this.change({ said: text }); }
+  say(text, answers = []) { this.change({ said: text, answers }); }
 
   sayNothingPainted() {
     const over = this.only === null ? "" : `, only over ${this.classOf(this.only).name}`;

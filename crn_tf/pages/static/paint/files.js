@@ -51,14 +51,23 @@ export class Files {
   }
 
   // What the project's own rules make of a layout file.
-  async #read(file) {
+  async #read(file, labels) {
     if (!file) return;
+    const { bytes } = this.connection.about.limits;
+    if (file.size > bytes) {
+      const [found, most] = [file.size, bytes].map((number) => number.toLocaleString("en"));
+      this.desk.say(`${file.name} has ${found} bytes; expected at most ${most}`);
+      return;
+    }
     try {
-      const { ids, said } = await readLayout(file);
+      const { ids, said } = await readLayout(file, labels);
       this.desk.begin(ids, { name: stem(file.name), said: [`${file.name} is the layout now`, ...said] });
     } catch (error) {
       if (error instanceof Away) this.connection.lost();
-      this.desk.say(`${file.name}: ${error.message}`);
+      // Where a file can be read in two ways, the server's line names them.
+      const ways = labels ? [] : [...new Set(error.message.match(/\blabels=\w+/g))];
+      const answers = ways.map((name) => ({ name, act: () => this.#read(file, name.slice("labels=".length)) }));
+      this.desk.say(`${file.name}: ${error.message}`, answers);
     }
   }
 

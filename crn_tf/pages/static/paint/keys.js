@@ -1,5 +1,5 @@
-// The keyboard: keys for tools and classes anywhere on the page, and a place of its own in the panes, moved by arrows, for
-// painting without a pointer.
+// The keyboard: keys for tools and classes anywhere on the page, and a place of its own in the panes, moved by arrows,
+// for painting without a pointer.
 
 import { byId, takesKeys } from "./element.js";
 import { DRAGGED } from "./tools.js";

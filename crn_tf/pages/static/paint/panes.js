@@ -63,12 +63,13 @@ class PicturePane {
     const picture = this.pictures.shown(this.lane);
     const changes = picture !== this.#drawn && picture !== null;
     if (changes) this.#show(picture);
+    const chosen = Math.min(this.pictures.image, this.thumbnails.length - 1);
     this.thumbnails.forEach((one, image) => {
       const own = this.lane.pictures.get(image);
       if (own && own !== one.drawn) drawScaled(one.canvas, own.bitmap, THUMBNAIL);
       one.drawn = own ?? one.drawn;
       one.button.classList.toggle("older", (own?.revision ?? -1) !== revision);
-      one.button.setAttribute("aria-pressed", String(image === Math.min(this.pictures.image, this.thumbnails.length - 1)));
+      one.button.setAttribute("aria-pressed", String(image === chosen));
     });
     this.mark(revision);
     return changes;
@@ -114,7 +115,8 @@ export class Panes {
     desk.view.listeners.push(() => this.#place());
     desk.addEventListener("change", () => this.#showPhoto());
     byId("photo-button").addEventListener("click", () => {
-      byId("photo-button").setAttribute("aria-pressed", String(byId("photo-button").getAttribute("aria-pressed") !== "true"));
+      const pressed = byId("photo-button").getAttribute("aria-pressed") === "true";
+      byId("photo-button").setAttribute("aria-pressed", String(!pressed));
       this.#showPhoto();
     });
     byId("opacity").addEventListener("input", () => this.#showOver());

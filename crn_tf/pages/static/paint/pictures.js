@@ -105,8 +105,8 @@ export class Pictures {
     if (editing) return following;
     const chosen = missing({ revision, image, format: "png" });
     if (chosen) return chosen;
-    const others = Array.from({ length: lane.model.images }, (_, other) => ({ revision, image: other, format: "jpeg" }));
-    return others.find((goal) => !lane.has(goal)) ?? null;
+    const all = Array.from({ length: lane.model.images }, (_, each) => ({ revision, image: each, format: "jpeg" }));
+    return all.find((goal) => !lane.has(goal)) ?? null;
   }
 
   #rested(milliseconds) {

@@ -1,5 +1,5 @@
-// Mouse, pen and fingers over the panes. One pointer paints; two fingers zoom and move; the middle button, or space held,
-// moves; the right button, or alt, takes the class under the pointer.
+// Mouse, pen and fingers over the panes. One pointer paints; two fingers zoom and move; the middle button, or space
+// held, moves; the right button, or alt, takes the class under the pointer.
 
 import { WITH_SIZE } from "./tools.js";
 

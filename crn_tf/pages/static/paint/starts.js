@@ -1,5 +1,5 @@
-// Layouts to start from, as thumbnails: drawn ones, the model's validation layouts, a data set's. They are listed as they
-// come into view.
+// Layouts to start from, as thumbnails: drawn ones, the model's validation layouts, a data set's. They are listed as
+// they come into view.
 
 import { Away, listStarts, photoAddress, startLayout, thumbnailAddress } from "./api.js";
 import { byId, element } from "./element.js";

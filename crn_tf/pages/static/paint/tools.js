@@ -1,5 +1,5 @@
-// The tools: what a press, a move and a release do to the layout. Places are { x, y } in the layout's pixels; `keys` has
-// shift. Each tool works on a desk (desk.js), which knows the layout, the brush, and the class that is painted.
+// The tools: what a press, a move and a release do to the layout. Places are { x, y } in the layout's pixels; `keys`
+// has shift. Each tool works on a desk (desk.js), which knows the layout, the brush, and the class that is painted.
 
 import { everywhere, flood, line, polygon, rectangle, stamp } from "./raster.js";
 
@@ -152,7 +152,9 @@ class Eyedropper extends Tool {
 
 const KINDS = { brush: Brush, line: Line, rectangle: Rectangle, polygon: Polygon, fill: Fill, eyedropper: Eyedropper };
 
-export const makeTools = (desk) => Object.fromEntries(Object.entries(KINDS).map(([name, Kind]) => [name, new Kind(desk)]));
+export function makeTools(desk) {
+  return Object.fromEntries(Object.entries(KINDS).map(([name, Kind]) => [name, new Kind(desk)]));
+}
 
 // What takes effect from press to release, as opposed to at once.
 export const DRAGGED = new Set(["brush", "line", "rectangle"]);

@@ -1,5 +1,5 @@
-// Which part of the layout is seen, and how large: the same in all panes, so that what belongs together lies at the same
-// place.
+// Which part of the layout is seen, and how large: the same in all panes, so that what belongs together lies at the
+// same place.
 
 const LARGEST = 64; // pixels of the screen for one of the layout
 const MARGIN = 8; // around the whole layout
