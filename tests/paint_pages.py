@@ -29,7 +29,10 @@ class Painter:
     def __init__(self, page) -> None:
         self.page = page
         page.wait_for_selector("body.ready")
-        page.wait_for_selector("#starts-list button")
+        page.wait_for_function(
+            "() => document.querySelector('#starts-list button')"  # listed when they come into view
+            " || document.getElementById('starts').getBoundingClientRect().top > innerHeight"
+        )
         page.wait_for_function("() => paint.view.room.width > 1")
         self.stage = page.locator("#layout-stage")
 

@@ -198,9 +198,9 @@ def test_everything_can_be_undone_and_done_again(painter):
     done(lambda: painter.page.locator("#starts-list button").first.click() or painter.page.wait_for_timeout(300))
     done(lambda: painter.page.locator("#clear").click())
     painter.tool("brush")
-    for number in range(30):
+    for number in range(10):
         painter.choose(number % 5)
-        done(lambda n=number: painter.drag((4 * n, 20), (4 * n, 30)))
+        done(lambda n=number: painter.drag((12 * n, 20), (12 * n, 30)))
     for expected in states[-2::-1]:
         painter.press("Control+z")
         assert (painter.ids == expected).all()
