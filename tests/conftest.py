@@ -134,3 +134,20 @@ def open_page(chromium):
     for context in contexts:
         context.close()
     assert [each for each in complaints if not any(re.search(one, each) for one in expected)] == []
+
+
+@pytest.fixture(scope="session")
+def paint_server():
+    """The address of a server that stands in for `crn paint`."""
+    from tests.paint_stand_in import stand_in
+
+    with stand_in() as (address, _):
+        yield address
+
+
+@pytest.fixture
+def painter(paint_server, open_page):
+    """The page for painting, before that server."""
+    from tests.paint_pages import Painter
+
+    return Painter(open_page(paint_server))

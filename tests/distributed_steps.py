@@ -14,6 +14,7 @@ from crn_tf.starting import start_tensorflow
 from crn_tf.training.cluster import find_cluster
 
 LOSSES = {"content": 1, "best-image": 3, "best-per-class": 3}  # and how many images each compares
+ADVERSARIAL = "pix2pix"  # whose batch normalization takes each device's own part of a batch
 STEPS, BATCH, SIZE, CLASSES = 3, 4, (16, 32), 4
 
 
@@ -42,6 +43,8 @@ def train(distribution, loss: str, recompute: bool) -> dict[str, np.ndarray]:
     from crn_tf.training.averaging import AveragedGenerator
 
     keras.utils.set_random_seed(0)
+    if loss == ADVERSARIAL:
+        return train_adversary(distribution)
     with distribution.strategy.scope():
         perceiver = build_perceiver("random")
         generator, average = (build_generator(SIZE[0], CLASSES, LOSSES[loss], width=0.05) for _ in range(2))
@@ -64,6 +67,34 @@ def train(distribution, loss: str, recompute: bool) -> dict[str, np.ndarray]:
     if distribution.chief:
         results["evaluated"] = trainer.evaluate(*(tensor[:1] for tensor in batch))[1].numpy()
     return results
+
+
+def train_adversary(distribution) -> dict[str, np.ndarray]:
+    """Losses of steps of both of pix2pix's networks, and how far the devices' copies of all variables are apart."""
+    from crn_tf import build_perceiver
+    from crn_tf.data.pipeline import InputPipeline
+    from crn_tf.model.other_networks.pix2pix import build_pix2pix_discriminator, build_pix2pix_generator
+    from crn_tf.training.adversarial import AdversarialTrainer
+
+    with distribution.strategy.scope():
+        trainer = AdversarialTrainer(
+            build_pix2pix_generator(SIZE, CLASSES, 0.1),
+            build_perceiver("random"),
+            build_pix2pix_discriminator(SIZE, CLASSES, 0.1),
+            "pix2pix",
+            (100 / 127.5, 1.0),
+        )
+    pipeline = InputPipeline(RandomPairs(), SIZE, batch=BATCH, seed=3, shard=distribution.shard)
+    losses = [trainer.train_step(*batch)[0].numpy() for batch in pipeline.batches(0, STEPS)]
+    copies = [distribution.strategy.experimental_local_results(v.value) for v in trainer.variables().values()]
+    apart = [np.abs(np.subtract(*(c.numpy() for c in pair))).max() for pair in copies if len(pair) == 2]
+    window = trainer.read_window()
+    return {
+        "losses": np.array(losses),
+        "discriminator": np.array(window.discriminator),
+        "applied": np.array(window.applied),
+        "apart": np.array(apart),
+    }
 
 
 def apply_conditionally(distribution) -> dict[str, np.ndarray]:
@@ -114,7 +145,7 @@ def apply_conditionally(distribution) -> dict[str, np.ndarray]:
 def main() -> None:
     """Train with every loss that is named; each worker writes its result to RESULT.INDEX.npz."""
     strategy, path, *options = sys.argv[1:]
-    losses = [option for option in options if option in LOSSES]
+    losses = [option for option in options if option in (*LOSSES, ADVERSARIAL)]
     start_tensorflow(one_at_a_time=True)  # as train.py
     from crn_tf.model import passes
     from crn_tf.training.distribution import Distribution

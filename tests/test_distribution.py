@@ -18,7 +18,7 @@ from crn_tf.errors import RESTART, UsageError, UserError
 from crn_tf.training.cluster import Cluster, Watchdog, tf_config
 from crn_tf.training.distribution import LOGICAL_CPUS, Distribution, check_compiled
 from tests.conftest import ROOT
-from tests.distributed_steps import LOSSES, apply_conditionally, train
+from tests.distributed_steps import ADVERSARIAL, LOSSES, STEPS, apply_conditionally, train
 
 PROGRAM = ROOT / "tests/distributed_steps.py"
 ON_CPU = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
@@ -108,6 +108,15 @@ def test_compiled_passes_and_recomputation_work_on_two_devices(one_device, tmp_p
     found = train_on_two_devices(tmp_path / "result", "best-per-class", "--fused", "--recompute")
     # XLA rounds in another order, and Adam's first step is the learning rate also where gradients are but rounding.
     assert_equal_results(found, one_device, first_step_tolerance=2e-3)
+
+
+@pytest.mark.slow
+def test_an_adversary_is_trained_alike_on_two_devices(tmp_path):
+    found = train_on_two_devices(tmp_path / "result", ADVERSARIAL)
+    assert found[f"{ADVERSARIAL}: applied"] == STEPS and np.isfinite(found[f"{ADVERSARIAL}: losses"]).all()
+    assert found[f"{ADVERSARIAL}: discriminator"] == pytest.approx(np.log(2), rel=0.3)
+    apart = found[f"{ADVERSARIAL}: apart"]
+    assert len(apart) > 50 and apart.max() == 0
 
 
 @pytest.mark.slow
