@@ -116,7 +116,9 @@ def _compile(one: Callable[..., Any], shapes_and_types: Sequence[tuple[tuple[int
     import tensorflow as tf
 
     with suppress(tf.errors.OpError):
-        tf.function(lambda *tensors: one(*tensors), autograph=False)(*(tf.zeros(*given) for given in shapes_and_types))
+        zeros = [tf.zeros(*given) for given in shapes_and_types]
+        # Called as a function it would be counted among the tracings of one, of which TensorFlow warns.
+        tf.function(lambda *tensors: one(*tensors), autograph=False).get_concrete_function(*zeros)(*zeros)
 
 
 def after(awaited: Tensor, tensor: Tensor) -> Tensor:
