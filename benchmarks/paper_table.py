@@ -36,10 +36,10 @@ METHODS: dict[MethodName, ComparedMethod] = {
     "crn": ComparedMethod("CRN", "crn", "content"),
     "image-space": ComparedMethod("Image-space loss", "crn", "image-space", (99.7, 91.4)),
     "gan-segmentation": ComparedMethod("GAN + semantic segmentation", "dcgan", "gan-segmentation", (98.5, 82.3)),
-    "pix2pix": ComparedMethod("Isola et al. (pix2pix)", "pix2pix", "pix2pix", (96.9, 77.2)),
+    "pix2pix": ComparedMethod("Isola et al.", "pix2pix", "pix2pix", (96.9, 77.2)),
     "encoder-decoder": ComparedMethod("Encoder-decoder", "encoder-decoder", "content", (78.3, 71.2)),
     "full-resolution": ComparedMethod("Full-resolution network", "full-resolution", "content", (67.7, 65.8)),
-    "composite": ComparedMethod("Composite loss (Dosovitskiy & Brox)", "crn", "composite"),
+    "composite": ComparedMethod("Composite loss, Dosovitskiy & Brox", "crn", "composite"),
 }
 REMEMBERED = (
     "CRN preferred [M]: how often people preferred the CRN's picture to this method's in the paper's study without a "
@@ -86,7 +86,8 @@ def draw_table(methods: Mapping[str, Mapping[str, Any]]) -> str:
         if name in methods:
             about = methods[name]
             scores = [cell(about, key, digits) for key, _, _, digits in _SCORES]
-            rows.append([about.get("title", name), *scores, *_about_training(about)])
+            title = f"{about['title']} (`{name}`)" if name in METHODS else name
+            rows.append([title, *scores, *_about_training(about)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
