@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from crn_tf import build_generator
-from crn_tf.data.class_tables import CITYSCAPES
+from crn_tf.data.class_tables import CITYSCAPES, ClassTable
 from crn_tf.errors import UserError
 from crn_tf.model.adversarial_losses import discriminator_loss, fooling_loss, segmentation_loss
 from crn_tf.model.description import ModelDescription
@@ -244,6 +244,18 @@ def test_a_trained_network_of_another_method_is_found_as_it_was(method, tmp_path
     assert told == description
     layout = np.eye(CITYSCAPES.num_classes, dtype="float32")[np.zeros((1, 20, 36), int)]
     assert np.array_equal(found(layout), generator(layout))
+
+
+def test_another_network_starts_from_its_like_alone(folder_data, tmp_path):
+    file, classes = tmp_path / "it.weights.h5", ClassTable(("a", "b"), ((255, 0, 0), (0, 255, 0)), (0, 1), None)
+    small = ModelDescription(32, (32, 64), 1, 1 / 32, classes, network="pix2pix")
+    trained = small.build()
+    save_weights(file, trained, small)
+    run = start(run_settings(folder_data, model="pix2pix", init_from=file), tmp_path / "run")
+    assert f"all weights taken over from {file}" in run.notes
+    assert all(map(np.array_equal, run.trainer.generator.get_weights(), trained.get_weights()))
+    with pytest.raises(UserError, match="is of another network, size, width or number of classes"):
+        start(run_settings(folder_data, model="full-resolution", init_from=file), tmp_path / "other")
 
 
 def test_objectives_name_what_they_weigh():

@@ -16,6 +16,7 @@ from crn_tf.errors import UserError, one_line
 from crn_tf.files import parse_json, read_json
 from crn_tf.model.cascade import module_height
 from crn_tf.model.description import ModelDescription
+from crn_tf.model.recomputing import is_cascade
 from crn_tf.precision import Precision, computing_in
 from crn_tf.saved.checkpoints import DESCRIPTION_ATTRIBUTE, named
 from crn_tf.saved.release import build_generator_from_release, describe_release, release_prefix
@@ -183,14 +184,15 @@ def _at_size(generator: keras.Model, wanted: ModelDescription) -> keras.Model:
 def take_over_weights(generator: keras.Model, path: str | Path) -> tuple[list[int], list[int]]:
     """Start a generator from a trained one: modules that both have are taken over, the others stay fresh.
 
-    The projection to images is taken over only between models of the same height and number of images.
+    The projection to images is taken over only between models of the same height and number of images. Of networks
+    without modules all is taken over or nothing.
 
     Args:
         generator: From `build_generator`.
         path: As `load_generator` takes it.
 
     Returns:
-        Heights of the modules that were taken over, and of those that stayed fresh.
+        Heights of the modules that were taken over, and of those that stayed fresh; none of a network without modules.
 
     Raises:
         UserError: The trained model cannot be read, or has other classes or another width.
@@ -219,6 +221,8 @@ def take_over_weights(generator: keras.Model, path: str | Path) -> tuple[list[in
                 f"{variable.path} of {path} is {list(found.shape)}, expected {list(variable.shape)}: "
                 "it has other classes or another width"
             )
+    if not is_cascade(generator) and len(fitting) < len(generator.variables):
+        raise UserError(f"{path} is of another network, size, width or number of classes: it cannot be started from")
     if not fitting:
         raise UserError(f"{path} has no module in common with this model: it is of another base grid")
     for variable, found in fitting:

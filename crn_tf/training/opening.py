@@ -122,7 +122,8 @@ def _take_over(trainer: Trainer, path: Path, with_optimizer: bool) -> list[str]:
     """
     taken, fresh = take_over_weights(trainer.generator, path)
     new = f"; new: {', '.join(map(str, fresh))}" if fresh else ""
-    told = [f"modules taken over from {path}: {', '.join(map(str, taken))}{new}"]
+    modules = f"modules taken over from {path}: {', '.join(map(str, taken))}{new}"
+    told = [modules if taken else f"all weights taken over from {path}"]
     if with_optimizer:
         prefix = release_prefix(path)
         if not prefix:
