@@ -1,4 +1,5 @@
 # make demo    train a small model on toy scenes and synthesize with it: no files needed, about five minutes
+# make paint   paint layouts on a page, with the small model that comes along
 # make install make the virtual environment that the commands run in
 # make test    lint and test, a file of tests on each core
 # make lint    style, types, and which part imports which
@@ -43,7 +44,7 @@ OLDEST_PYTHON ?= python3.11
 OLDEST_VENV ?= .venv-oldest-serving
 PYTEST_FLAGS ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
-.PHONY: demo test lint parity serving-compatibility install install-dev requirements clean
+.PHONY: demo paint test lint parity serving-compatibility install install-dev requirements clean
 
 demo: RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 demo: $(INSTALLED)
@@ -51,6 +52,10 @@ demo: $(INSTALLED)
 	$(VENV)/bin/python test.py --weights $(RUN) --out results/demo
 	@echo 'The training in one picture: $(RUN)/stages.png'
 	@echo 'What the model makes of new layouts: results/demo/contact_sheet.png'
+	@echo 'To paint layouts for it: $(VENV)/bin/python -m crn_tf.paint --weights $(RUN)'
+
+paint: $(INSTALLED)
+	$(VENV)/bin/python -m crn_tf.paint
 
 test: lint
 	@echo 'tests: six to twelve minutes on two cores; those marked slow, half an hour more, only with PYTEST_FLAGS=--slow'

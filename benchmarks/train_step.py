@@ -34,6 +34,8 @@ class TrainStepBenchmark(measuring.Benchmark):
     """Compute features again in the backward pass instead of keeping them."""
     jit: tuple[Literal["off", "on"], ...] = ("off",)
     """Have XLA compile the whole step."""
+    ema: float | None = None
+    """Average the weights too, with this decay."""
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ COMMANDS = {
     "test": "synthesize photographs from layouts with a trained network",
     "export": "export a trained network for TensorFlow Serving",
     "evaluate": "judge synthesized photographs by segmentation scores, KID, FID and more",
+    "paint": "paint layouts on a page, and see the photographs",
     "study": "ask people which picture looks more realistic",
     "download": "fetch the authors' published models, or VGG19",
 }

@@ -39,12 +39,15 @@ def train(distribution, loss: str, recompute: bool) -> dict[str, np.ndarray]:
 
     from crn_tf import LOSS_WEIGHTS, Trainer, build_generator, build_perceiver
     from crn_tf.data.pipeline import InputPipeline
+    from crn_tf.training.averaging import AveragedGenerator
 
     keras.utils.set_random_seed(0)
     with distribution.strategy.scope():
         perceiver = build_perceiver("random")
-        generator = build_generator(SIZE[0], CLASSES, LOSSES[loss], width=0.05)
-        trainer = Trainer(generator, perceiver, loss, LOSS_WEIGHTS["inverse-elements"], 1e-3, recompute=recompute)
+        generator, average = (build_generator(SIZE[0], CLASSES, LOSSES[loss], width=0.05) for _ in range(2))
+        averaging = AveragedGenerator(generator, average, 0.15) if loss == "best-image" else None
+        weights = LOSS_WEIGHTS["inverse-elements"]
+        trainer = Trainer(generator, perceiver, loss, weights, 1e-3, recompute=recompute, averaging=averaging)
     pipeline = InputPipeline(RandomPairs(), SIZE, batch=BATCH, seed=3, flip=True, shard=distribution.shard)
     results = {}
     trainer.start_measuring()

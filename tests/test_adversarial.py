@@ -186,7 +186,9 @@ def test_each_part_of_the_composite_loss_starts_equal():
     assert adversary == pytest.approx(1, rel=0.02)
 
 
-@pytest.mark.parametrize("method", [{"model": "pix2pix", "jitter": True}, {"loss": "composite", "batch": 2}])
+@pytest.mark.parametrize(
+    "method", [{"model": "pix2pix", "jitter": True, "ema": 0.9}, {"loss": "composite", "batch": 2}]
+)
 def test_a_continued_run_ends_as_an_uninterrupted_one(folder_data, tmp_path, method):
     settings = run_settings(folder_data, flip=True, epochs=2, **method)
     whole = start(settings, tmp_path / "whole")

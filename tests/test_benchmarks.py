@@ -141,6 +141,42 @@ def test_parameters_of_all_networks_are_counted():
     assert counts["crn"] == build_generator(64, 3, width=1 / 32, base_grid=(4, 4)).count_params()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--variants", "a=", "b"], '--variants b: expected NAME=OPTIONS of train.py, such as "mirrored=--flip"'),
+        (["--variants", "a=--flip", "a="], "--variants: a is there twice"),
+        (["--variants", "a/b=--flip"], "--variants a/b=--flip: expected NAME=OPTIONS"),
+        (["--steps", "0"], "nothing to compare"),
+        (["--size", "16x32"], "have size 8x16, not 16x32: choose another --out"),
+    ],
+)
+def test_short_trainings_that_cannot_be_compared_are_refused(tmp_path, arguments, words):
+    (tmp_path / "comparison.json").write_text('{"size": "8x16"}')
+    result = run("short_training.py", "--out", tmp_path, *arguments)
+    assert result.returncode == 2 and words in result.stderr, result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["comparison.json"]
+
+
+@pytest.mark.slow
+def test_short_trainings_are_compared_and_go_on(tmp_path):
+    arguments = ("--size", "16x32", "--width", "0.02", "--steps", 4, "--validation-limit", 2, "--seeds", 0,
+                 "--out", tmp_path / "out", "--json", tmp_path / "short.json")  # fmt: skip
+    result = run("short_training.py", *arguments, "--variants", "constant=", "averaged=--ema 0.5", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    first = json.loads((tmp_path / "short.json").read_text())["variants"]
+    assert [one["name"] for one in first] == ["constant-0.0003", "averaged-0.0003"]
+    for one in first:
+        assert one["mean_curve"] == one["curves"]["0"] and list(one["mean_curve"]) == ["0", "4"]
+        assert 0 < one["mean_measures"]["content_loss"] == one["measures"]["content_loss"]["0"]
+    assert first[0]["mean_curve"]["0"] == first[1]["mean_curve"]["0"]  # the same start
+    assert first[0]["mean_curve"]["4"] != first[1]["mean_curve"]["4"]
+    run_folders = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/runs").glob("*/settings.json")}
+    again = run("short_training.py", *arguments, "--variants", "constant=", "averaged=--ema 0.5", cwd=tmp_path)
+    assert again.returncode == 0 and again.stdout == result.stdout
+    assert {path: path.stat().st_mtime_ns for path in run_folders} == run_folders
+
+
 @pytest.mark.slow
 def test_training_steps_are_measured(tmp_path):
     arguments = (*TINY, "--images", 2, "--steps", 2, "--json", tmp_path / "step.json")
@@ -158,6 +194,18 @@ def test_training_steps_are_measured(tmp_path):
     assert f"({measured['tracing_seconds']:.1f} tracing)" in result.stdout
     generator = build_generator(16, 20, 2, 1 / 64)
     assert measured["tflop_per_step"] == measuring.training_tflop(generator, build_perceiver("random"))
+
+
+@pytest.mark.slow
+def test_strokes_are_measured_until_their_pictures_are_there(tmp_path):
+    result = run("paint.py", "--strokes", 4, "--json", tmp_path / "paint.json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    measured = json.loads((tmp_path / "paint.json").read_text())
+    assert measured | {"size": "96x192", "parameters": 1504067, "strokes": 4} == measured
+    assert 0 < measured["synthesis"] < measured["median"] <= measured["slowest"]
+    assert result.stdout.startswith("stroke to picture, 96x192, 1,504,067 parameters: median ")
+    gone = run("paint.py", "--weights", tmp_path / "nowhere", cwd=tmp_path)
+    assert gone.returncode == 1 and "no weights" in gone.stderr and "Traceback" not in gone.stderr
 
 
 @pytest.mark.slow

@@ -231,6 +231,11 @@ def test_other_tables_share_none(tmp_path, values):
 
 def test_what_stands_for_void_in_files_is_no_class(tmp_path):
     assert CITYSCAPES.file_ids[-1] == 0
+    drawn = CITYSCAPES.for_drawing()
+    assert drawn[0] == {"id": 0, "name": "road", "color": (128, 64, 128), "png_id": 7} and len(drawn) == 20
+    assert drawn[19] == {"id": 19, "name": "void", "color": (0, 0, 0), "png_id": 0}
+    black = {"names": ["a"], "palette": [[0, 0, 0]], "void": 5}
+    assert read(tmp_path, black).for_drawing()[1] == {"id": 1, "name": "void", "color": (255, 0, 255), "png_id": 5}
     assert read(tmp_path, OWN | {"void": None}).file_ids == (0, 1, 2, 255)
     assert read(tmp_path, OWN | {"void": "every other id", "ids": [0, 255, 1]}).file_ids == (0, 255, 1, 2)
     assert read(tmp_path, OWN | {"void": [9, 4]}).file_ids[-1] == 9

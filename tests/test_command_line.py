@@ -168,6 +168,8 @@ def test_resume_goes_on_with_the_runs_own_settings(call, folder_data, tmp_path):
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir() if path.name.endswith("4")]
     message = the_error(call("train.py", "--resume", "--out", "run", "--width", "0.5"), 2)
     assert "--width of run is 0.02 and cannot be changed" in message
+    message = the_error(call("train.py", "--resume", "--out", "run", "--ema", "0.9"), 2)
+    assert "--ema of run is None and cannot be changed" in message
 
 
 def files(folder: Path) -> dict[Path, bytes]:
@@ -199,6 +201,10 @@ def test_a_dry_run_tells_and_writes_nothing(call, folder_data, tmp_path):
     assert int(told["parameters"].replace(",", "")) == build_generator(32, 3, 9, 0.02).count_params()
     assert "GB are needed without it" in told["memory"] and told["steps"] == "0 to 2, 5 in an epoch, in run"
     assert told["time for an epoch"] == "not known before the first steps"
+
+    code, output, errors = call(*command, "--steps", 100, "--lr-schedule", "cosine", "--ema", "0.99")
+    assert code == 0 and "learning rate: from 0.0001 to 0 over 98 steps (cosine), after 2 steps of warm-up" in output
+    assert "averaged weights (--ema 0.99) are the model" in output
 
     train_tiny(call, folder_data)
     before = files(tmp_path)

@@ -59,8 +59,8 @@ def test_files_and_modules_that_are_named_exist(page):
     text = page.read_text()
     # Not behind a folder of one's own, as in runs/docs/..., nor in an address.
     names = re.findall(rf"(?<![\w./-])(?:{FOLDERS})/[\w./-]*", text)
-    commands = set(re.findall(r"python -m crn_tf\.(\w+)", text)) - {"NAME"}
-    paths = [*(name.rstrip(".") for name in names), *(f"crn_tf/{command}.py" for command in commands)]
+    commands = {command.replace(".", "/") for command in re.findall(r"python -m crn_tf\.(\w+(?:\.\w+)*)", text)}
+    paths = [*(name.rstrip(".") for name in names), *(f"crn_tf/{command}.py" for command in commands - {"NAME"})]
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
@@ -83,3 +83,8 @@ def test_the_map_names_every_module():
 
 def test_the_readme_stays_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_merge_is_left_half_done(page):
+    assert not re.search("^(<{7}|={7}|>{7})( |$)", page.read_text(), re.MULTILINE)

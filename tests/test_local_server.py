@@ -114,6 +114,11 @@ def test_every_answer_tells_the_browser_what_the_page_may_not(client, path):
     assert "unsafe" not in HEADERS["content-security-policy"]
 
 
+def test_answers_do_not_wait_for_more_to_send():
+    with listen("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP  # by which asyncio decides
+
+
 def test_addresses_are_those_it_listens_on():
     with listen("127.0.0.1", 0) as listening:
         port = listening.getsockname()[1]

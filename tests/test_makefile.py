@@ -50,7 +50,7 @@ def no_card(tmp_path) -> Path:
     return program(tmp_path / "without_card/nvidia-smi", 'echo "NVIDIA-SMI has failed"; exit 9').parent
 
 
-@pytest.mark.parametrize("target", ["install", "demo", "install-dev"])
+@pytest.mark.parametrize("target", ["install", "demo", "paint", "install-dev"])
 def test_a_card_brings_cuda_unless_gpu_decides_otherwise(clone, card, no_card, target):
     for folder, given, chosen, why in (
         (card, (), "requirements-gpu.txt", "nvidia-smi lists GPU 0: NVIDIA H100 80GB HBM3"),
@@ -62,6 +62,13 @@ def test_a_card_brings_cuda_unless_gpu_decides_otherwise(clone, card, no_card, t
         assert f".venv/bin/python -m pip install --quiet --requirement {chosen}\n" in told
         (line,) = make(clone, "requirements", *given, path=folder).stdout.splitlines()
         assert line.startswith(f"installing {chosen} into .venv: {why}") and f"echo '{line}'" in told
+
+
+def test_painting_is_a_command_and_the_demo_ends_with_it(clone):
+    assert make(clone, "--dry-run", "paint").stdout.splitlines()[-1] == ".venv/bin/python -m crn_tf.paint"
+    told = make(clone, "--dry-run", "demo").stdout.splitlines()
+    (run,) = (line.rpartition(" ")[2] for line in told if "train.py --demo" in line)
+    assert told[-1] == f"echo 'To paint layouts for it: .venv/bin/python -m crn_tf.paint --weights {run}'"
 
 
 def test_gpu_is_0_or_1(clone):

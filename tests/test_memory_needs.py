@@ -64,6 +64,18 @@ def test_the_estimate_is_near_what_was_measured(case):
             assert training_memory_gb(model, batch, precision, recompute) == pytest.approx(measured, rel=ACCURACY)
 
 
+def test_averages_are_one_more_copy_of_the_weights(available):
+    with_averages, without = (training_memory_gb(MODEL, 2, "bfloat16", False, averaged) for averaged in (True, False))
+    assert with_averages - without == pytest.approx(4 * MODEL.parameters / 1e9)
+    available((with_averages + without) / 2 / memory_needs.SHARE)
+    assert [choose_recomputation("auto", MODEL, 2, "bfloat16", each)[0] for each in (True, False)] == [True, False]
+    tight = training_memory_gb(MODEL, 1, "float32", True) / (1 + ACCURACY)
+    available(tight + 1e-3)
+    check_memory(settings(), MODEL)
+    with pytest.raises(UserError, match="not enough memory"):
+        check_memory(settings(ema=0.9), MODEL)
+
+
 def test_the_perceivers_blocks_are_those_that_are_built():
     convolutions = [layer for layer in build_perceiver("random").layers if isinstance(layer, keras.layers.Conv2D)]
     built = [(layer.name[: len("block1")], layer.filters) for layer in convolutions]

@@ -33,6 +33,7 @@ def test_defaults_are_the_releases_schedule(res, images, loss, epochs, rebalance
     assert (settings.lr, settings.batch, settings.precision) == (1e-4, 1, "float32")
     assert settings.size == (res, 2 * res) and settings.base_grid == (4, 8)
     assert settings.adam_epsilon == 1e-8
+    assert (settings.lr_schedule, settings.lr_warmup, settings.ema) == ("constant", 0, None)
 
 
 @pytest.mark.parametrize(("size", "epochs"), [("192x256", 200), ("384x512", 20), ("768x1024", 5)])
@@ -61,6 +62,10 @@ def test_loss_weights_are_rebalanced_after_half_of_the_epochs_unless_chosen(give
         ({"train_modules": "128,"}, "--train-modules must be like 512,1024"),
         ({"init_optimizer": True}, "give that too"),
         ({"rebalance_epoch": -1}, "--rebalance-epoch must not be negative"),
+        ({"lr_warmup": -1}, "--lr-warmup is a number of steps, 0 for none, not -1"),
+        ({"ema": 0.0}, "--ema is greater than 0 and less than 1, such as 0.999, not 0.0"),
+        ({"ema": 1.0}, "--ema is greater than 0 and less than 1"),
+        ({"ema": float("nan")}, "--ema is greater than 0 and less than 1"),
         ({"max_unreadable": -0.1}, "--max-unreadable is a share, from 0 to less than 1, not -0.1"),
         ({"max_unreadable": 5.0}, "--max-unreadable is a share, from 0 to less than 1, not 5.0"),
         ({"max_unreadable": float("nan")}, "--max-unreadable is a share"),
@@ -146,7 +151,7 @@ def test_the_demo_makes_sense():
 
 
 def test_settings_ask_for_themselves():
-    settings = resolved(size="192x256", train_modules="96,192", rebalance_epoch=3, checkpoint_steps=5)
+    settings = resolved(size="192x256", train_modules="96,192", rebalance_epoch=3, ema=0.99, lr_schedule="cosine")
     assert TrainFlags.of_settings(settings).resolved() == settings and settings.base_grid == (3, 4)
 
 
@@ -302,8 +307,9 @@ def test_settings_are_read_as_they_were_written(folder_data):
         size="192x256", data=folder_data, cache=folder_data / "new", flip=True, lr=3e-4, steps=9, train_modules="96,192"
     )
     path = folder_data / "settings.json"
-    path.write_text(settings.to_json())
-    assert TrainSettings.read(path) == settings
+    for each in (settings, dataclasses.replace(settings, lr_schedule="cosine", lr_warmup="auto", ema=0.5)):
+        path.write_text(each.to_json())
+        assert TrainSettings.read(path) == each
 
 
 def test_paths_are_kept_absolute_so_that_a_run_goes_on_from_anywhere(folder_data, tmp_path, monkeypatch):
@@ -334,6 +340,7 @@ def test_a_run_from_before_adams_epsilon_was_a_setting_goes_on_with_the_one_it_h
 
 def test_settings_that_an_older_version_did_not_have_are_its_defaults(tmp_path):
     newer = ("max_unreadable", "checkpoint_steps", "vgg_pool", "precision", "remat", "cache")
+    newer += ("lr_schedule", "lr_warmup", "ema")
     assert TrainSettings.read(rewritten(tmp_path / "a", remove=newer, res=None)) == resolved()
 
 
@@ -364,7 +371,8 @@ def test_a_damaged_settings_file_is_named(tmp_path, text, complaint):
 @pytest.mark.parametrize(
     ("name", "value"),
     [("data", 5), ("size", "256"), ("size", 256), ("lr", "fast"), ("flip", 1), ("batch", True), ("loss", "l2"),
-     ("train_modules", "a,b"), ("train_modules", 4), ("steps", 1.5), ("vgg_weights", None)],
+     ("train_modules", "a,b"), ("train_modules", 4), ("lr_warmup", "long"), ("lr_schedule", "steps"),
+     ("ema", "on"), ("steps", 1.5), ("vgg_weights", None)],
 )  # fmt: skip
 def test_a_setting_of_another_type_is_named(tmp_path, name, value):
     with pytest.raises(UserError, match=f"cannot read the settings {tmp_path}/a: .*{name}"):

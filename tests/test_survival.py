@@ -31,6 +31,7 @@ def test_a_run_killed_twenty_times_ends_as_an_uninterrupted_one(folder_data, tmp
     arguments = (
         "--data", folder_data, "--size", "16x32", "--images", "1", "--width", "0.015", "--vgg-weights", "random",
         "--epochs", "40", "--rebalance-epoch", "20", "--flip", "--checkpoint-steps", "1",
+        "--lr-schedule", "cosine", "--ema", "0.9",
     )  # fmt: skip
 
     def train(name: str, kills: int) -> dict:

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from crn_tf.errors import UserError
+from crn_tf.errors import UsageError, UserError
 from crn_tf.model.loss_weights import TAP_NAMES, find_loss_weights
 from crn_tf.saved.loading import find_model, load_generator
 from crn_tf.saved.run_checkpoints import save_checkpoint
@@ -114,6 +114,74 @@ def test_with_mirroring_rebalancing_and_batches_too(settings, tmp_path, interrup
     continued = start(settings, tmp_path / "parts")
     assert continued.step == interrupted and continued.run()
     assert_same_state(whole, continued)
+
+
+@pytest.fixture
+def scheduled(settings):
+    """With a learning rate that changes, and averaged weights."""
+    return dataclasses.replace(settings, lr_schedule="cosine", lr_warmup=3, ema=0.9)
+
+
+def test_with_a_schedule_and_averaged_weights_too(scheduled, tmp_path, monkeypatch, capsys):
+    whole = start(scheduled, tmp_path / "whole")
+    assert whole.run()
+    stopped = start(scheduled, tmp_path / "parts")
+    monkeypatch.setattr(
+        stopped.trainer, "train_step", interrupting(stopped.trainer.train_step, lambda: stopped.step == 5)
+    )
+    assert not stopped.run() and stopped.step == 6
+    continued = start(TrainSettings.read(stopped.folder.settings), tmp_path / "parts")
+    assert continued.step == 6 and not any("goes on with" in note for note in continued.notes)
+    assert continued.run()
+    assert_same_state(whole, continued)
+    assert same_best(whole.folder, continued.folder)
+    rates = logged(continued.folder.logs)["train/learning_rate"]
+    assert rates[5] == pytest.approx(1e-3 * (1 + np.cos(np.pi * 1 / 7)) / 2)  # of the fifth step, the second after 3
+    assert rates[10] == pytest.approx(1e-3 * (1 + np.cos(np.pi * 6 / 7)) / 2)
+
+
+def test_averaged_weights_are_the_model_of_a_run(scheduled, tmp_path, monkeypatch):
+    run = start(scheduled, tmp_path / "run")
+    assert "averaged weights (--ema 0.9) are the model" in run.notes
+    assert "learning rate: from 0.001 to 0 over 7 steps (cosine), after 3 steps of warm-up" in run.notes
+    measured = []
+    keep = run.validation.keep_if_best
+    monkeypatch.setattr(
+        run.validation,
+        "keep_if_best",
+        lambda found, step: measured.append(run.trainer.model.get_weights()) or keep(found, step),
+    )
+    assert run.run()
+    average, trained = run.trainer.model.get_weights(), run.trainer.generator.get_weights()
+    assert any((a != b).any() for a, b in zip(average, trained, strict=True))
+    best = run.folder.best().step // 5
+    for path, last, expected in (
+        ("", True, average), ("generator.weights.h5", False, average), ("best.weights.h5", False, measured[best])
+    ):  # fmt: skip
+        loaded, _ = load_generator(run.folder.path / path, last=last)
+        for a, b in zip(loaded.get_weights(), expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+    again = start(dataclasses.replace(scheduled, init_from=run.folder.path), tmp_path / "again")
+    for a, b in zip(again.trainer.model.get_weights(), again.trainer.generator.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(again.trainer.model.get_weights()[0], measured[best][0])
+
+
+def test_a_schedule_follows_the_length_that_a_run_goes_on_with(scheduled, tmp_path):
+    assert start(scheduled, tmp_path / "run").run()
+    settings = dataclasses.replace(TrainSettings.read(tmp_path / "run/settings.json"), epochs=4)
+    longer = start(settings, tmp_path / "run")
+    now = 1e-3 * (1 + np.cos(np.pi * 7 / 17)) / 2
+    (note,) = (note for note in longer.notes if "goes on with" in note)
+    assert note.startswith(f"the learning rate goes on with {now:.3g} after 4.95e-05")
+    assert longer.trainer.learning_rate == pytest.approx(now) and longer.settings.lr_warmup == 3
+    assert longer.run() and longer.step == 20
+    assert longer.trainer.learning_rate == pytest.approx(1e-3 * (1 + np.cos(np.pi * 16 / 17)) / 2)
+
+
+def test_a_warm_up_as_long_as_the_run_is_refused(settings, tmp_path):
+    with pytest.raises(UsageError, match="--lr-warmup 10 is not less than the 10 steps"):
+        start(dataclasses.replace(settings, lr_warmup=10), tmp_path / "run")
 
 
 def test_a_run_that_was_killed_while_validating_shows_the_epoch_when_it_goes_on(settings, tmp_path, monkeypatch):

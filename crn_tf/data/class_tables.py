@@ -70,6 +70,16 @@ class ClassTable:
         others = (i for i in (0, 255, *range(1 << 16)) if i not in self.ids)
         return (*self.ids, self.void_ids[0] if self.void_ids else next(others))
 
+    def for_drawing(self) -> list[dict[str, Any]]:
+        """What is needed to draw layouts, as JSON values: of each class, void the last, its id in memory, its name, its
+        colour, and its id in PNG layouts (`png_id`).
+        """
+        void_color = self.void_colors[0] if self.void_colors else (0, 0, 0)
+        if not self.void_colors and void_color in self.palette:
+            void_color = (255, 0, 255)
+        rows = zip((*self.names, "void"), (*self.palette, void_color), self.file_ids, strict=True)
+        return [{"id": i, "name": name, "color": color, "png_id": png} for i, (name, color, png) in enumerate(rows)]
+
     @property
     def shared_colors(self) -> tuple[Color, ...]:
         """Colours of two classes, or of a class and of void: where there are any, colours do not tell the class."""

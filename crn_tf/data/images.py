@@ -4,6 +4,7 @@ A picture may come from anywhere, so its header is not believed: how large it sa
 of its size, and a PNG has to hold every row.
 """
 
+import io
 import os
 import struct
 import zlib
@@ -293,9 +294,24 @@ def write_image(path: Path, pixels: Pixels) -> None:
     Raises:
         UserError: The folder or the file cannot be written.
     """
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        options: dict[str, Any] = {"format": "JPEG", "quality": 95, "subsampling": 0}
-    else:
-        options = {"format": "PNG"}
+    options = _OPTIONS["jpg" if path.suffix.lower() in (".jpg", ".jpeg") else "png"]
     with written_aside(path) as temporary:
         Image.fromarray(pixels).save(temporary, **options)
+
+
+def encode_image(pixels: Pixels, form: ImageFormat) -> bytes:
+    """A picture as `write_image` writes it, in memory.
+
+    Args:
+        pixels: uint8 [H, W, 3].
+        form: Of the file.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, **_OPTIONS[form])
+    return buffer.getvalue()
+
+
+_OPTIONS: dict[ImageFormat, dict[str, Any]] = {
+    "png": {"format": "PNG"},
+    "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+}

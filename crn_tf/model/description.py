@@ -164,17 +164,18 @@ class ModelDescription:
         """How many numbers the generator's weights are, from the shapes alone."""
         return count_parameters(self.plan())
 
-    def check_size(self, path: Path, stored: int) -> None:
+    def check_size(self, path: Path, stored: int, bytes_each: int = 4) -> None:
         """Compare the model with the size of the files that should hold its weights, before memory is taken for it.
 
         Args:
             path: What messages call the files.
             stored: Their size in bytes.
+            bytes_each: That they have for each parameter, at least.
 
         Raises:
             UserError: The files are too small for the model.
         """
-        if 4 * self.parameters > stored:
+        if bytes_each * self.parameters > stored:
             raise UserError(
                 f"{path} describes a model of {self.parameters:,} parameters, but its weights have {stored:,} bytes, "
                 "too few for that: it is damaged, or of another model"

@@ -18,6 +18,7 @@ from crn_tf.model.cascade import module_height
 from crn_tf.model.description import ModelDescription
 from crn_tf.model.recomputing import is_cascade
 from crn_tf.precision import Precision, computing_in
+from crn_tf.saved.bundled import describe_bundled, is_bundled, load_bundled
 from crn_tf.saved.checkpoints import DESCRIPTION_ATTRIBUTE, named
 from crn_tf.saved.release import build_generator_from_release, describe_release, release_prefix
 from crn_tf.saved.run_checkpoints import restore_checkpoint
@@ -85,7 +86,7 @@ def find_model(path: Path, last: bool = False) -> tuple[Path, str]:
         The run's best weights, or the path itself, which `load_generator(..., last=True)` reads; and what that is, in
         words.
     """
-    if release_prefix(path) or not path.is_dir():
+    if release_prefix(path) or not path.is_dir() or is_bundled(path):
         return path, str(path)
     weights, what = chosen_weights(RunFolder(path), last)
     return weights or path, f"{path} ({what})"
@@ -100,6 +101,9 @@ def _find(path: Path, last: bool) -> tuple[ModelDescription, Callable[[], keras.
     prefix = release_prefix(path)
     if prefix:
         return describe_release(prefix), functools.partial(build_generator_from_release, prefix)
+    if is_bundled(path):
+        description = describe_bundled(path)
+        return description, functools.partial(load_bundled, path, description)
     run = RunFolder(path)
     weights = chosen_weights(run, last)[0] if path.is_dir() else path
     if weights is None:

@@ -10,7 +10,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 from crn_tf import __version__
-from crn_tf.data.class_tables import ClassTable
 from crn_tf.data.datasets import Kind, find_kind
 from crn_tf.errors import UserError
 from crn_tf.model.description import ModelDescription
@@ -60,16 +59,9 @@ class ServedAs:
 
 def classes_json(description: ModelDescription) -> str:
     """What a client needs to draw layouts: each class's id in requests, name, colour, and id in PNG layouts."""
-    table = description.classes
-    rows = zip((*table.names, "void"), (*table.palette, _void_color(table)), table.file_ids, strict=True)
-    classes = [{"id": i, "name": name, "color": color, "png_id": png} for i, (name, color, png) in enumerate(rows)]
     size = {"height": description.image_size[0], "width": description.image_size[1]}
+    classes = description.classes.for_drawing()
     return json.dumps({**size, "images_per_layout": description.num_images, "classes": classes}, indent=1) + "\n"
-
-
-def _void_color(table: ClassTable) -> tuple[int, int, int]:
-    """A colour that colour layouts may use for void."""
-    return table.void_colors[0] if table.void_colors else (255, 0, 255) if (0, 0, 0) in table.palette else (0, 0, 0)
 
 
 def model_card(description: ModelDescription, served: ServedAs, source: Path, data_licence: str | None) -> str:

@@ -9,6 +9,7 @@ from keras import ops
 from crn_tf.model.adversarial_losses import discriminator_loss, fooling_loss, segmentation_loss
 from crn_tf.model.other_networks.pix2pix import has_seed, with_seed_input
 from crn_tf.tensors import ClassIds, Images, OneHotLayout, Photos, TapErrors, Tensor
+from crn_tf.training.averaging import AveragedGenerator
 from crn_tf.training.objectives import ADVERSARIAL, SEGMENTATION, LossName
 from crn_tf.training.optimizer import ADAM_EPSILON, Update, apply_if_finite, build_optimizer
 from crn_tf.training.replicas import mean_of_replicas
@@ -39,6 +40,7 @@ class AdversarialTrainer(Trainer):
         epsilon: float = ADAM_EPSILON,
         jit: bool = False,
         seed: int = 0,
+        averaging: AveragedGenerator | None = None,
     ):
         """Prepare training.
 
@@ -55,11 +57,14 @@ class AdversarialTrainer(Trainer):
             epsilon: Of both networks' Adam.
             jit: As `Trainer` takes it.
             seed: Of the generator's dropout, if it has any: what is dropped follows from it, the step and the device.
+            averaging: As `Trainer` takes it.
 
         Raises:
             ValueError: XLA is to compile a step that a distribution strategy shares, or the loss asks for a segmenter.
         """
-        super().__init__(generator, perceiver, loss, loss_weights, learning_rate, None, recompute, epsilon, jit)
+        super().__init__(
+            generator, perceiver, loss, loss_weights, learning_rate, None, recompute, epsilon, jit, averaging
+        )
         if SEGMENTATION in self.objective.terms and segmenter is None:
             raise ValueError(f"the loss {loss} asks for a segmenter")
         self.discriminator, self._segmenter, self._seed = discriminator, segmenter, seed % 2**31

@@ -9,6 +9,7 @@ from crn_tf.model.perceiver import build_perceiver
 from crn_tf.model.segmenter import HEAD_TAPS, build_segmenter, build_segmenter_head
 from crn_tf.precision import computing_in
 from crn_tf.training.adversarial import AdversarialTrainer
+from crn_tf.training.averaging import AveragedGenerator
 from crn_tf.training.memory_needs import choose_recomputation
 from crn_tf.training.objectives import OBJECTIVES, SEGMENTATION, first_weights
 from crn_tf.training.settings import TrainSettings
@@ -40,7 +41,7 @@ def build_trainer(settings: TrainSettings, description: ModelDescription, replic
         UserError: A file of weights cannot be used.
     """
     batch = settings.batch // replicas
-    recompute, why = choose_recomputation(settings.remat, description, batch, settings.precision)
+    recompute, why = choose_recomputation(settings.remat, description, batch, settings.precision, bool(settings.ema))
     weights = first_weights(settings.loss, settings.loss_weights)
     compiled = settings.jit == "on"
     with computing_in(settings.precision):
@@ -57,6 +58,7 @@ def build_trainer(settings: TrainSettings, description: ModelDescription, replic
                 recompute,
                 settings.adam_epsilon,
                 compiled,
+                _averaging(generator, description, settings.ema),
             )
             return trainer, why
         classes = description.classes.num_classes
@@ -76,8 +78,14 @@ def build_trainer(settings: TrainSettings, description: ModelDescription, replic
             settings.adam_epsilon,
             compiled,
             settings.seed,
+            _averaging(generator, description, settings.ema),
         )
     return adversarial, why
+
+
+def _averaging(generator: keras.Model, description: ModelDescription, decay: float | None) -> AveragedGenerator | None:
+    """The average of a generator's weights, if there is to be one: made last, so that it changes no random start."""
+    return AveragedGenerator(generator, description.build(), decay) if decay else None
 
 
 def _fresh_head(perceiver: keras.Model, num_classes: int) -> keras.Model:

@@ -14,11 +14,12 @@ from crn_tf.training.distribution import check_compiled, check_shared, choose_de
 from crn_tf.training.flags import Strategy
 from crn_tf.training.memory import available_in_words
 from crn_tf.training.memory_needs import check_memory, choose_recomputation, training_memory_gb
-from crn_tf.training.opening import about_rebalancing, check_goes_on
+from crn_tf.training.opening import about_rate_and_average, about_rebalancing, check_goes_on
 from crn_tf.training.progress import duration
 from crn_tf.training.reports import newest_images_per_second
 from crn_tf.training.run import last_step
 from crn_tf.training.run_data import RunData, open_run_data
+from crn_tf.training.schedule import LearningRate
 from crn_tf.training.settings import TrainSettings
 
 
@@ -80,9 +81,11 @@ def _print_memory(settings: TrainSettings, description: ModelDescription, share:
         print("VGG19: its published file is fetched if it is not there")
     else:
         build_perceiver(settings.vgg_weights, settings.vgg_pool)
-    _, why = choose_recomputation(settings.remat, description, share, settings.precision)
+    averaged = bool(settings.ema)
+    _, why = choose_recomputation(settings.remat, description, share, settings.precision, averaged)
     if settings.remat != "auto":  # else it tells
-        without, with_it = (training_memory_gb(description, share, settings.precision, on) for on in (False, True))
+        each = (training_memory_gb(description, share, settings.precision, on, averaged) for on in (False, True))
+        without, with_it = each
         why += f"; about {without:.1f} GB are needed without it, {with_it:.1f} GB with it, {available_in_words()}"
     print(f"memory: {why}")
 
@@ -91,12 +94,15 @@ def _print_schedule(settings: TrainSettings, folder: RunFolder, data: RunData) -
     per_epoch, last = data.train.steps_per_epoch, last_step(settings, data)
     done = folder.newest_step()
     print(f"steps: {done:,} to {last:,}, {per_epoch:,} in an epoch, in {folder.path}")
-    for line in about_rebalancing(settings, data, done):
+    rate = LearningRate.of(settings, last)
+    if not done:
+        rate.check()
+    for line in (*about_rate_and_average(settings, rate), *about_rebalancing(settings, data, done)):
         print(line)
-    rate = newest_images_per_second(folder.logs) if done else None
-    if rate:
-        epoch, rest = (steps * settings.batch / rate for steps in (per_epoch, max(0, last - done)))
-        at = f"at the {rate:.3g} images per second that it was last trained at"
+    speed = newest_images_per_second(folder.logs) if done else None
+    if speed:
+        epoch, rest = (steps * settings.batch / speed for steps in (per_epoch, max(0, last - done)))
+        at = f"at the {speed:.3g} images per second that it was last trained at"
         print(f"time: {duration(epoch)} for an epoch, {duration(rest)} to the end, {at}")
     else:
         print("time for an epoch: not known before the first steps")

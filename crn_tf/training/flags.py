@@ -24,7 +24,7 @@ from crn_tf.model.other_networks.by_name import ONE_IMAGE, OTHER_NETWORKS, Netwo
 from crn_tf.model.vgg_weights import find_weights
 from crn_tf.precision import Precision
 from crn_tf.training.objectives import FIXED, OBJECTIVES, LossName, losses_of
-from crn_tf.training.settings import Compilation, Pooling, Recomputation, TrainSettings
+from crn_tf.training.settings import Compilation, Pooling, RateSchedule, Recomputation, TrainSettings
 
 RESOLUTIONS = (256, 512, 1024)
 SMALLEST_SIDE = 4  # rows or columns, of networks other than the CRN
@@ -146,7 +146,17 @@ class ScheduleFlags:
     lr: Annotated[float | None, arg(help_behavior_hint=INSTEAD("1e-4; 2e-4 with --loss pix2pix, gan-segmentation"))] = (
         None
     )
-    """Adam's learning rate."""
+    """Adam's learning rate; with a schedule or a warm-up, the highest."""
+    lr_schedule: RateSchedule = TrainSettings.lr_schedule
+    """What the learning rate does: constant, as in the release; cosine: fall to 0 until the last step."""
+    lr_warmup: Annotated[
+        int | Literal["auto"],
+        arg(metavar="STEPS", help_behavior_hint=INSTEAD("0; of a cosine 2 % of the steps, at most 500")),
+    ] = "auto"
+    """Steps over which the learning rate grows to its highest."""
+    ema: Annotated[float | None, arg(metavar="DECAY", help_behavior_hint=INSTEAD("no average"))] = None
+    """Average the weights over the steps, each time keeping so much of the average, such as 0.999. The averaged weights
+    are what is validated, kept and exported."""
     adam_epsilon: float = TrainSettings.adam_epsilon
     """Added to the root of Adam's second moment; the release's."""
     seed: int = TrainSettings.seed
@@ -282,6 +292,7 @@ class TrainFlags:
         if images > 1 and (objective.adversarial or loss == "image-space" or network in ONE_IMAGE):
             raise UsageError(f"--images {images}: with --model {network} --loss {loss} there is one for each layout")
         epochs = self.schedule.epochs or release_epochs
+        unwarmed = self.schedule.lr_schedule == "constant" and self.schedule.lr_warmup == "auto"
         loss_weights, rebalance_epoch = self.loss.loss_weights, self.loss.rebalance_epoch
         if objective.loss_weights and (loss_weights not in (None, objective.loss_weights) or rebalance_epoch):
             option = "rebalance-epoch" if rebalance_epoch else "loss-weights"
@@ -302,6 +313,7 @@ class TrainFlags:
             vgg_weights=self.loss.vgg_weights or "",
             epochs=epochs,
             lr=self.schedule.lr or objective.learning_rate,
+            lr_warmup=0 if unwarmed else self.schedule.lr_warmup,
             train_modules=trained,
             **self._as_they_are(),
         )
@@ -338,7 +350,7 @@ class TrainFlags:
             ),
             model: ("width", "init_from", "init_optimizer"),
             self.loss: ("vgg_pool", "segmenter"),
-            self.schedule: ("steps", "batch", "adam_epsilon", "seed"),
+            self.schedule: ("steps", "batch", "lr_schedule", "ema", "adam_epsilon", "seed"),
             run: ("precision", "remat", "jit", "validation_limit", "checkpoint_minutes", "checkpoint_steps"),
         }
         return {name: getattr(group, name) for group, own in names.items() for name in own}
@@ -455,6 +467,10 @@ def _check_amounts(flags: TrainFlags) -> None:
             raise UsageError(f"{option} is a share, from 0 to less than 1, not {getattr(flags.data, name)}")
     if not 0 <= flags.data.max_unknown <= 1:
         raise UsageError(f"--max-unknown is a share, from 0 to 1, not {flags.data.max_unknown}")
+    if flags.schedule.lr_warmup != "auto" and flags.schedule.lr_warmup < 0:
+        raise UsageError(f"--lr-warmup is a number of steps, 0 for none, not {flags.schedule.lr_warmup}")
+    if flags.schedule.ema is not None and not 0 < flags.schedule.ema < 1:
+        raise UsageError(f"--ema is greater than 0 and less than 1, such as 0.999, not {flags.schedule.ema}")
     if not 0 <= flags.schedule.seed <= MAX_SEED:
         raise UsageError(f"--seed must be from 0 to {MAX_SEED}, not {flags.schedule.seed}")
     if (flags.loss.rebalance_epoch or 0) < 0:

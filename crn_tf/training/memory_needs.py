@@ -27,7 +27,9 @@ ACCURACY = 0.15  # how wrong the estimate may be: what might fit is not refused
 SHARE = 0.8  # of the available memory, which others use too
 
 
-def training_memory_gb(description: ModelDescription, batch: int, precision: Precision, recompute: bool) -> float:
+def training_memory_gb(
+    description: ModelDescription, batch: int, precision: Precision, recompute: bool, averaged: bool = False
+) -> float:
     """An estimate of a training step's peak, in 10**9 bytes. Within `ACCURACY` of what was measured.
 
     Args:
@@ -35,6 +37,7 @@ def training_memory_gb(description: ModelDescription, batch: int, precision: Pre
         batch: Pairs computed at once on a device.
         precision: Of the convolutions.
         recompute: Whether features are computed again in the backward pass.
+        averaged: Whether averages of the weights are kept beside them.
     """
     (height, width), images = description.image_size, description.num_images
     features = [convolution.elements for convolution in description.plan() if convolution.normalized]
@@ -45,6 +48,7 @@ def training_memory_gb(description: ModelDescription, batch: int, precision: Pre
     largest = max(0, *features, *(elements for elements, _ in blocks))
     of_element = 4 if precision == "float32" else 2
     of_weight = 16 + (0 if of_element == 4 else of_element)  # itself, its gradient, two moments; a copy to compute with
+    of_weight += 4 if averaged else 0
     signs = sum(elements for elements, _ in blocks)  # of the errors at the taps, a byte each
     layouts = 4 * description.classes.num_classes * height * width * 4 / 3
     computed = of_element * (FEATURE_TENSORS / 2 * sum(features) + activations + TEMPORARY_TENSORS * largest)
@@ -53,7 +57,11 @@ def training_memory_gb(description: ModelDescription, batch: int, precision: Pre
 
 
 def choose_recomputation(
-    remat: Literal["auto", "on", "off"], description: ModelDescription, batch: int, precision: Precision
+    remat: Literal["auto", "on", "off"],
+    description: ModelDescription,
+    batch: int,
+    precision: Precision,
+    averaged: bool = False,
 ) -> tuple[bool, str]:
     """Choose whether to recompute.
 
@@ -62,13 +70,14 @@ def choose_recomputation(
         description: Of the model.
         batch: Pairs computed at once on a device.
         precision: Of the convolutions.
+        averaged: Whether averages of the weights are kept beside them.
 
     Returns:
         The choice, and a line that says why.
     """
     if remat != "auto":
         return remat == "on", f"recomputation {remat}"
-    without, with_it = (training_memory_gb(description, batch, precision, recompute) for recompute in (False, True))
+    without, with_it = (training_memory_gb(description, batch, precision, on, averaged) for on in (False, True))
     why = f"about {without:.1f} GB are needed without it"
     try:
         available = available_gb()
@@ -95,8 +104,9 @@ def check_memory(settings: TrainSettings, description: ModelDescription, replica
             would fit.
     """
     batch = settings.batch // replicas
-    recompute, _ = choose_recomputation(settings.remat, description, batch, settings.precision)
-    needed = training_memory_gb(description, batch, settings.precision, recompute)
+    averaged = bool(settings.ema)
+    recompute, _ = choose_recomputation(settings.remat, description, batch, settings.precision, averaged)
+    needed = training_memory_gb(description, batch, settings.precision, recompute, averaged)
     try:
         available = available_gb()
     except UnknownMemoryError:
@@ -116,7 +126,8 @@ def _what_fits(settings: TrainSettings, description: ModelDescription, replicas:
 
     def needed(settings: TrainSettings) -> float:
         model = replace(description, num_images=settings.images, width=settings.width)
-        return training_memory_gb(model, settings.batch // replicas, settings.precision, settings.remat == "on")
+        batch, recompute = settings.batch // replicas, settings.remat == "on"
+        return training_memory_gb(model, batch, settings.precision, recompute, bool(settings.ema))
 
     def nearest(choices: list[TrainSettings]) -> TrainSettings | None:
         """The first that fits; the last if none does; None without any."""

@@ -19,6 +19,7 @@ from crn_tf.training.objectives import SEGMENTATION, first_weights
 from crn_tf.training.run import TrainingRun, last_step
 from crn_tf.training.run_data import RunData, open_run_data
 from crn_tf.training.run_segmenter import give_segmenter
+from crn_tf.training.schedule import LearningRate
 from crn_tf.training.settings import TrainSettings
 from crn_tf.training.trainer import Trainer
 
@@ -30,14 +31,15 @@ def open_run(settings: TrainSettings, folder: RunFolder, distribution: Distribut
 
     1. devices that can share the batch, and compile a step if that is asked for;
     2. the folder, if there is one, for this process alone;
-    3. data;
+    3. data, and with them how many steps there are;
     4. the model that settings and data ask for, that it fits into memory, and if the run goes on, that it is the run's
        own, as its pairs are;
     5. workers that were all started alike;
     6. random numbers, from the seed; networks, optimizer, and whether to recompute;
     7. weights, optimizer's state and step: of the newest whole checkpoint, else of --init-from, else fresh; and a
        segmenter, if the loss asks for one and no checkpoint has it;
-    8. the same for every worker.
+    8. the same for every worker;
+    9. the learning rate, which may be another than it was.
 
     Args:
         settings: What the run does.
@@ -48,8 +50,8 @@ def open_run(settings: TrainSettings, folder: RunFolder, distribution: Distribut
     Raises:
         UserError: Data, weights or checkpoint cannot be used, memory would not do, or another process trains in the
             folder.
-        UsageError: The devices cannot share the batch equally or cannot compile a step, or workers were started
-            differently.
+        UsageError: The devices cannot share the batch equally or cannot compile a step, workers were started
+            differently, or the warm-up does not end before the run.
     """
     distribution = distribution or Distribution()
     distribution.check_batch(settings.batch)  # 1
@@ -61,6 +63,9 @@ def open_run(settings: TrainSettings, folder: RunFolder, distribution: Distribut
     goes_on = bool(folder.checkpoints())
 
     data = open_run_data(settings, distribution.shard, goes_on)  # 3
+    rate = LearningRate.of(settings, last_step(settings, data))
+    if not goes_on:
+        rate.check()
 
     description = describe_model(settings, data.classes)  # 4
     if goes_on:
@@ -72,8 +77,8 @@ def open_run(settings: TrainSettings, folder: RunFolder, distribution: Distribut
     keras.utils.set_random_seed(settings.seed)  # 6
     with distribution.strategy.scope():
         trainer, why = build_trainer(settings, description, distribution.replicas)
-    # Kept, because a run that goes on with the other choice would differ by rounding.
-    settings = dataclasses.replace(settings, remat="on" if trainer.recompute else "off")
+    # Kept: a run that goes on with the other recomputation would differ by rounding, with another warm-up by more.
+    settings = dataclasses.replace(settings, remat="on" if trainer.recompute else "off", lr_warmup=rate.warmup)
     notes = [*data.notes(), *([why] if trainer.recompute else [])]
 
     step = 0  # 7
@@ -88,7 +93,10 @@ def open_run(settings: TrainSettings, folder: RunFolder, distribution: Distribut
             notes.append(f"trained against the segmenter {segmenter}")
 
     step = distribution.follow_chief(trainer.variables().values(), step)  # 8
-    trainer.set_learning_rate(settings.lr)  # a run that goes on may have been given another
+
+    changed = rate.change(step, trainer.learning_rate) if step else None  # 9
+    trainer.set_learning_rate(rate.at(step))
+    notes += [*about_rate_and_average(settings, rate), *([changed] if changed else [])]
 
     notes += about_rebalancing(settings, data, step)
     return TrainingRun(settings, folder, distribution, data, description, trainer, step, notes)
@@ -121,6 +129,8 @@ def _take_over(trainer: Trainer, path: Path, with_optimizer: bool) -> list[str]:
         UserError: The model cannot be read, does not fit, or has no optimizer that could be taken over.
     """
     taken, fresh = take_over_weights(trainer.generator, path)
+    if trainer.averaging:
+        trainer.averaging.restart()
     new = f"; new: {', '.join(map(str, fresh))}" if fresh else ""
     modules = f"modules taken over from {path}: {', '.join(map(str, taken))}{new}"
     told = [modules if taken else f"all weights taken over from {path}"]
@@ -132,6 +142,12 @@ def _take_over(trainer: Trainer, path: Path, with_optimizer: bool) -> list[str]:
         load_release_checkpoint(trainer.generator, prefix, optimizer)
         told.append(f"Adam's moments taken over, step {int(optimizer.iterations.numpy()):,}")
     return told
+
+
+def about_rate_and_average(settings: TrainSettings, rate: LearningRate) -> list[str]:
+    """Lines about what is not as in the release: a learning rate that changes, averaged weights."""
+    lines = [f"learning rate: {rate}"] if rate.changes else []
+    return lines + ([f"averaged weights (--ema {settings.ema:g}) are the model"] if settings.ema else [])
 
 
 def about_rebalancing(settings: TrainSettings, data: RunData, step: int) -> list[str]:

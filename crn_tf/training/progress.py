@@ -129,8 +129,8 @@ class EpochProgress:
             self._compiling = False
             self._bar.set_postfix_str("")
 
-    def show(self, window: Window) -> None:
-        """Count the losses of some steps, and show them."""
+    def show(self, window: Window, rate: float | None = None) -> None:
+        """Count the losses of some steps, and show them; and the learning rate, if there is something to tell of it."""
         self._skipped += window.skipped
         if window.terms is not None:
             total = float(window.terms.sum()) * window.applied
@@ -140,6 +140,8 @@ class EpochProgress:
         if self._newest:
             total, count = np.sum(self._newest, axis=0)
             texts.insert(0, f"loss {total / count:.2f}")
+        if rate is not None:
+            texts.append(f"lr {rate:.2g}")
         self._bar.set_postfix_str(", ".join(texts), refresh=False)
 
     @property

@@ -70,17 +70,27 @@ class RunLogs:
 
 def newest_images_per_second(logs: Path) -> float | None:
     """How fast a run trained when it was logged last, from its TensorBoard logs; None if they do not tell."""
+    rates = list(read_scalar(logs, RATE_TAG).values())
+    return float(np.median(rates[-RATES:])) if rates else None
+
+
+def read_scalar(logs: Path, tag: str) -> dict[int, float]:
+    """A number from a run's TensorBoard logs, by step; of several starts that came to a step, the last one's.
+
+    Args:
+        logs: The folder.
+        tag: Such as "validation/perceptual_distance". Nothing is found of one that was never logged.
+    """
     if not logs.is_dir():
-        return None
+        return {}
     # Only here: training needs none of it.
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util import tensor_util
 
     events = EventAccumulator(str(logs), size_guidance={"tensors": 0}).Reload()
-    if RATE_TAG not in events.Tags()["tensors"]:
-        return None
-    rates = [float(tensor_util.make_ndarray(event.tensor_proto)) for event in events.Tensors(RATE_TAG)]
-    return float(np.median(rates[-RATES:]))
+    if tag not in events.Tags()["tensors"]:
+        return {}
+    return {event.step: float(tensor_util.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)}
 
 
 class SampleSheets:

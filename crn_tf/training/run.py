@@ -28,6 +28,7 @@ from crn_tf.training.memory import peak_memory_gb
 from crn_tf.training.progress import EpochProgress, Forecast, Progress
 from crn_tf.training.reports import RunLogs, SampleSheets
 from crn_tf.training.run_data import RunData
+from crn_tf.training.schedule import LearningRate
 from crn_tf.training.settings import TrainSettings
 from crn_tf.training.stopping import StopAgreement
 from crn_tf.training.trainer import Trainer, Window
@@ -86,11 +87,12 @@ class TrainingRun:
         self.data, self.description, self.trainer = data, description, trainer
         self.step, self.notes = step, tuple(notes)
         self.last_step = last_step(settings, data)
+        self._rate = LearningRate.of(settings, self.last_step)
         self.preempted, self.skipped = False, 0
         self.validation = None
         if data.validation:
             self.validation = Validation(data.validation, trainer, folder, description, settings)
-        self._sheets = SampleSheets(folder, data.samples, Synthesizer(trainer.generator), data.classes)
+        self._sheets = SampleSheets(folder, data.samples, Synthesizer(trainer.model), data.classes)
         self._logs = RunLogs(folder.logs if distribution.chief else None)
         self._progress = Progress(tells=distribution.chief)
         self._forecast = Forecast(self.last_step - step)
@@ -169,6 +171,8 @@ class TrainingRun:
         with self._progress.epoch(epoch.number, epochs, total, done) as progress:
             self._logged_step, self._logged_time = self.step, time.monotonic()
             for photos, layouts in pairs.batches(self.step, epoch.last):
+                if self._rate.changes:
+                    self.trainer.set_learning_rate(self._rate.at(self.step))
                 self._last_loss, _ = self.trainer.train_step(photos, layouts)
                 self.step += 1
                 progress.advance(batch)
@@ -201,7 +205,7 @@ class TrainingRun:
         if self.distribution.chief:
             with self.distribution.needing_nobody():
                 self._save()
-                save_weights(self.folder.weights, self.trainer.generator, self.description)
+                save_weights(self.folder.weights, self.trainer.model, self.description)
                 self._sheets.write_stages(self.description.image_size, self._start)
                 self._logs.close()
         return self.step >= self.last_step and not unseen
@@ -290,10 +294,12 @@ class TrainingRun:
         unreadable = int(self.distribution.merged(self.data.train.are_unreadable()).sum())
         self.data.train.check_unreadable(unreadable)  # no worker alone has met all of them
         self.data.check_unknown()
-        progress.show(window)
+        rate = self._rate.at(self.step - 1)
+        progress.show(window, rate if self._rate.changes else None)
         self.skipped += window.skipped
         images = (self.step - self._logged_step) * self.settings.batch
         scalars = {
+            "learning_rate": rate,
             "images_per_second": images / (time.monotonic() - self._logged_time),
             "unreadable_pairs": unreadable,
             "skipped_steps": window.skipped,

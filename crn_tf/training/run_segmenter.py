@@ -12,9 +12,7 @@ from crn_tf.training.adversarial import AdversarialTrainer
 from crn_tf.training.run_data import RunData
 from crn_tf.training.settings import TrainSettings
 
-STEPS_SHARE = (
-    10  # a short trial of a run is not kept waiting: the segmenter takes at most so many steps for each of its
-)
+STEPS_SHARE = 10  # times the run's steps, at most: a short trial of a run is not kept waiting
 START = 1  # of its fresh weights and its order of photographs; the judge's is 0
 
 

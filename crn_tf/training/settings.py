@@ -26,6 +26,7 @@ from crn_tf.training.objectives import LossName
 Pooling = Literal["avg", "max"]
 Recomputation = Literal["auto", "on", "off"]
 Compilation = Literal["off", "on"]
+RateSchedule = Literal["constant", "cosine"]
 _PAIRS = ("size", "base_grid")  # written as 192x256
 # What runs did that were started before a setting was there, where its default is another today.
 _BEFORE: dict[str, Any] = {"adam_epsilon": 1e-7, "rebalance_epoch": 0, "data": None, "dataset": None}
@@ -52,6 +53,8 @@ class TrainSettings:
         train_modules: Heights of the modules to train; None for all.
         vgg_weights: A file, "imagenet" or "random".
         steps: Stop after so many, whatever the epochs; None for no limit but theirs.
+        lr_warmup: Steps; "auto" until a run is opened, which decides it for good.
+        ema: The decay of the averaged weights; None for no average.
         remat: "auto" until a run is opened, which decides it for good.
         checkpoint_steps: Save a checkpoint after so many; None for by time only.
         segmenter: Folder of the segmenter that `--loss gan-segmentation` trains against; None to train one first.
@@ -84,6 +87,9 @@ class TrainSettings:
     steps: int | None = None
     batch: int = 1
     lr: float = 1e-4
+    lr_schedule: RateSchedule = "constant"
+    lr_warmup: int | Literal["auto"] = 0
+    ema: float | None = None
     adam_epsilon: float = 1e-8
     precision: Precision = "float32"
     remat: Recomputation = "auto"
@@ -191,5 +197,5 @@ def _is_of(value: Any, kind: Any) -> bool:
 # Settings that --resume cannot change: the checkpoint would not fit or would win, or the data order would be another.
 FIXED_AT_START = (
     *("size", "base_grid", "images", "width", "precision", "batch", "seed", "flip", "fit", "train_modules"),
-    *("loss_weights", "adam_epsilon", "model", "jitter", "segmenter"),
+    *("loss_weights", "adam_epsilon", "ema", "model", "jitter", "segmenter"),
 )

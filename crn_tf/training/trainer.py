@@ -25,6 +25,7 @@ from crn_tf.tensors import (
     TapErrors,
     Tensor,
 )
+from crn_tf.training.averaging import AveragedGenerator
 from crn_tf.training.objectives import OBJECTIVES, LossName
 from crn_tf.training.optimizer import ADAM_EPSILON, Update, apply_if_finite, build_optimizer
 from crn_tf.training.replicas import mean_of_replicas, split
@@ -80,6 +81,7 @@ class Trainer:
         recompute: bool = False,
         epsilon: float = ADAM_EPSILON,
         jit: bool = False,
+        averaging: AveragedGenerator | None = None,
     ):
         """Prepare training.
 
@@ -94,6 +96,7 @@ class Trainer:
             recompute: Keep less for the backward pass and compute it again, which takes longer (see `recomputing`).
             epsilon: Adam's, which is added to the root of its second moment.
             jit: Have XLA compile the whole step. Results differ by rounding.
+            averaging: Of the generator's weights; None for none.
 
         Raises:
             ValueError: XLA is to compile a step that a distribution strategy shares.
@@ -109,6 +112,7 @@ class Trainer:
             if is_cascade(generator):
                 self._synthesize = recomputing_generator(generator)
             self._blocks = recomputing_blocks(self._blocks)
+        self.averaging = averaging
         self.num_classes = generator.input_shape[-1]
         self.objective = OBJECTIVES[loss]
         self._loss: LossFunction = LOSSES.get(loss, LOSSES["content"])
@@ -129,13 +133,24 @@ class Trainer:
                     layer.trainable = module_height(layer.name) in train_modules
         self.optimizer = build_optimizer(generator, learning_rate, epsilon, self.objective.beta_1)
 
+    @property
+    def model(self) -> keras.Model:
+        """What is validated, shown and kept: the averaged generator if there is one, else the trained."""
+        return self.averaging.generator if self.averaging else self.generator
+
     def variables(self) -> dict[str, keras.Variable]:
-        """All that training changes, by its name in a checkpoint."""
+        """All that training changes, by its name in a checkpoint, whose generator is the `model`."""
         own = (self.loss_weights, self._measured, self._measured_steps)
-        return named(self.generator, self.optimizer) | {f"trainer/{variable.name}": variable for variable in own}
+        averaged = self.averaging.variables() if self.averaging else {}
+        return named(self.model, self.optimizer) | {f"trainer/{variable.name}": variable for variable in own} | averaged
+
+    @property
+    def learning_rate(self) -> float:
+        """Adam's."""
+        return float(self.optimizer.learning_rate.numpy())
 
     def set_learning_rate(self, rate: float) -> None:
-        """Take steps of another size from now on."""
+        """Take steps of another size from now on. Waits for nothing."""
         self.optimizer.learning_rate = rate
 
     def start_measuring(self) -> None:
@@ -194,7 +209,9 @@ class Trainer:
         return loss, terms
 
     def _note_step(self, terms: Tensor, applied: Tensor) -> None:
-        """Keep for `read_window` and `rebalance` what a step found out."""
+        """Average what a step has changed, and keep for `read_window` and `rebalance` what it found out."""
+        if self.averaging:
+            self.averaging.update(applied)
         self._measure(terms, applied)
         self._window_terms.assign_add(tf.where(applied, terms, tf.zeros_like(terms)))
         done, skipped, in_a_row = tf.unstack(self._window_steps.value)
@@ -225,12 +242,12 @@ class Trainer:
 
     @tf.function(autograph=False)
     def evaluate(self, photos: tf.Tensor, layouts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The loss, each term of it, and the perceptual distance, without a step, on one device.
+        """The `model`'s loss, each term of it, and the perceptual distance, without a step, on one device.
 
         Arguments and results as `train_step`; the distance is a scalar.
         """
         layouts = ops.one_hot(layouts, self.num_classes, dtype="float32")
-        images = self.generator(layouts)
+        images = self.model(layouts)
         errors = self._compare(photos, images, self._blocks)
         return *self._weigh(errors[: self.objective.taps], images, layouts), perceptual_distance(errors)
 

@@ -73,4 +73,4 @@ class Validation:
             "unreadable_pairs": len(self.pairs.unreadable),
         }
         best = Best(step, measured.distance, measured.loss, how, compared_until=step)
-        return keep_if_best(self._folder, self._trainer.generator, self._description, best)
+        return keep_if_best(self._folder, self._trainer.model, self._description, best)
