@@ -15,11 +15,11 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.runs import ROOT, logged
 from crn_tf.errors import UserError, run_command
 from crn_tf.files import make_folder, write_text, written_aside
 from crn_tf.precision import Precision
 
-ROOT = Path(__file__).parents[1]
 WINDOW = 3  # points of a moving mean; train.py logs the mean of ten steps as a point
 
 
@@ -87,12 +87,7 @@ def train(options: PrecisionBenchmark, precision: str, run: Path) -> np.ndarray:
     if done.returncode:
         raise UserError(f"training in {precision} failed; see above")
     print(next(line for line in done.stdout.splitlines() if line.startswith("on ")))
-    from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
-    from tensorboard.util.tensor_util import make_ndarray
-
-    events = EventAccumulator(str(run / "logs"), size_guidance={TENSORS: 0})
-    events.Reload()
-    return np.array([float(make_ndarray(event.tensor_proto)) for event in events.Tensors("train/loss")])
+    return np.array(logged(run, "train/loss"))
 
 
 def draw(options: PrecisionBenchmark, curves: dict[str, np.ndarray]) -> None:

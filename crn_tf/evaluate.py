@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 
 Several = UseAppendAction[tuple[tuple[str, ...], ...]]  # --images A=a B=b --images C=c
 MAX_UNREADABLE = 0.05  # share of the pairs that may be incomplete, as in training
-GALLERY = "gallery"  # folder in --out
+GALLERY, PICTURES = "gallery", "pictures"  # folders in --out
 _TOLD = ("content_loss", "mean_iou")  # measures whose paired comparisons are printed; the others are in the file
 
 
@@ -280,8 +280,10 @@ def find_methods(task: Task) -> tuple[Judged, list[PictureFiles]]:
         print(f"{name}: {told}")
         size, fit = size or description.image_size, fit or description.fit
         judged = Judged(task.data, task.indices, size, fit)
-        folder = task.settings.out / "pictures" / name
+        folder = task.settings.out / PICTURES / name
         about = {"weights": told, "sha256": sha256_of(weights_of(model))}
+        if against := RunFolder(path if path.is_dir() else path.parent).segmenter():
+            about["trained_against"] = str(against)
         files.append(synthesize(name, Synthesizer(generator), fit, judged, folder, about))
     judged = judged or Judged(task.data, task.indices, size or (256, 512), fit or "resize")
     matched = [match_pictures(name, folder, judged) for name, folder in task.folders.items()]

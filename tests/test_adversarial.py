@@ -17,7 +17,7 @@ from crn_tf.model.description import ModelDescription
 from crn_tf.model.other_networks.by_name import build_network
 from crn_tf.model.other_networks.pix2pix import build_pix2pix_discriminator, with_seed_input
 from crn_tf.model.perceiver import build_perceiver
-from crn_tf.model.segmenter import build_segmenter_head
+from crn_tf.model.segmenter import HEAD_TAPS, build_segmenter, build_segmenter_head
 from crn_tf.precision import computing_in
 from crn_tf.saved.checkpoints import save_weights
 from crn_tf.saved.loading import load_generator
@@ -104,6 +104,20 @@ def test_a_step_is_one_of_adam_for_both_networks_from_the_same_weights():
         for one, two in zip(mine.get_weights(), found.get_weights(), strict=True):
             # A step of Adam is about the rate for every weight: where a gradient is nearly zero, its sign is rounding.
             assert np.mean(np.abs(one - two) > 2e-6) < 0.02
+
+
+@pytest.mark.parametrize(("loss", "network"), [("gan-segmentation", "dcgan"), ("composite", "encoder-decoder")])
+def test_a_step_minimizes_what_is_validated(loss, network):
+    """Without dropout, the terms of a step on one pair are those that validation finds before it."""
+    perceiver = build_perceiver("random")
+    head = build_segmenter_head([int(tap.shape[-1]) for tap in perceiver.outputs[-HEAD_TAPS:]], CLASSES - 1)
+    trainer = make_trainer(loss, network, segmenter=build_segmenter(perceiver, head))
+    for step in range(2):
+        pair = a_batch(step, count=1)
+        _, expected, _ = trainer.evaluate(*pair)
+        _, terms = trainer.train_step(*pair)
+        assert terms.numpy() == pytest.approx(expected.numpy(), rel=1e-4)
+    assert len(terms) == len(OBJECTIVES[loss].terms)
 
 
 @pytest.mark.parametrize("broken", ["generator", "discriminator"])

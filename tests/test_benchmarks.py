@@ -78,7 +78,9 @@ def test_a_result_is_the_median_of_all_rounds():
     assert result["fraction_of_peak"] == pytest.approx(6.0 / 3.0 / 5.0)
 
 
-@pytest.mark.parametrize("program", ["train_step.py", "synthesis.py", "input.py", "parameters.py", "gpu.py"])
+@pytest.mark.parametrize(
+    "program", ["train_step.py", "synthesis.py", "input.py", "parameters.py", "gpu.py", "paper_comparison.py"]
+)
 @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["--size", "17x32"], 2), (["--rounds", "0"], 2)])
 def test_help_and_usage_errors_do_not_wait_for_tensorflow(tmp_path, program, arguments, code):
     for name in ("tensorflow", "keras"):

@@ -14,6 +14,7 @@ from crn_tf.data.class_tables import read_class_table
 from crn_tf.errors import UsageError, UserError
 from crn_tf.evaluate import main
 from crn_tf.evaluation import segmenter_training
+from crn_tf.saved.run_folder import RunFolder
 from tests.conftest import ROOT
 
 LINES = ["--vgg-weights", "random", "--together", "1"]
@@ -184,3 +185,25 @@ def test_without_training_photographs_another_segmenter_is_asked_for(quick, data
         (data / kind / "train").rename(data / kind / "other")
     with pytest.raises(UserError, match="--segmenter fcn is trained on training photographs"):
         main(["--data", str(data), "--images", "same=same", *LINES])
+
+
+@pytest.mark.parametrize(
+    ("judge", "said"),
+    [
+        ({"name": "fcn", "folder": "cache/segmenters/0a"}, "against this very segmenter: its segmentation score says"),
+        ({"name": "fcn", "folder": "cache/segmenters/0b"}, "against another segmenter of this kind: its mean IoU flat"),
+        ({"name": "other.onnx"}, "against a segmenter, of another kind than this one"),
+    ],
+)
+def test_who_was_trained_against_a_segmenter_is_told_beside_its_score(tmp_path, judge, said):
+    from crn_tf.evaluation.reports import notes
+
+    run = RunFolder(tmp_path)
+    run.settings.write_text(json.dumps({"segmenter": "runs/gan/segmenters/0a"}))
+    networks = {name: {"name": name, "shares_features_with_training": False} for name in ("features", "perceiver")}
+    networks["segmenter"] = {"shares_features_with_training": False, **judge}
+    methods = {"gan": {"about": {"trained_against": str(run.segmenter())}}, "crn": {"about": {}}, "photographs": {}}
+    lines = [line for line in notes(networks, 101, 101, (96, 128), methods) if "trained against" in line]
+    assert len(lines) == 1 and f"gan was trained {said}" in lines[0]
+    run.settings.write_text(json.dumps({"segmenter": None}))
+    assert run.segmenter() is None and RunFolder(tmp_path / "nowhere").segmenter() is None

@@ -41,7 +41,7 @@ def table(methods: Mapping[str, Mapping[str, Any]]) -> str:
     for key, title, better, digits in _ROWS:
         if (key in _OF_SEVERAL and not several) or all(numbers.get(key) is None for numbers in methods.values()):
             continue
-        rows.append([f"{title} {better}".strip(), *(_cell(numbers, key, digits) for numbers in methods.values())])
+        rows.append([f"{title} {better}".strip(), *(cell(numbers, key, digits) for numbers in methods.values())])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows
@@ -50,8 +50,14 @@ def table(methods: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def _cell(numbers: Mapping[str, Any], key: str, digits: int) -> str:
-    """A number and its interval; a dash if there is none."""
+def cell(numbers: Mapping[str, Any], key: str, digits: int) -> str:
+    """A method's number and its interval; a dash if there is none.
+
+    Args:
+        numbers: Of the method.
+        key: Of the number.
+        digits: Behind the point.
+    """
     value, ends = numbers.get(key), numbers.get(f"{key}_interval")
     if value is None:
         return "-"
@@ -72,7 +78,7 @@ def notes(
         layouts: How many were judged.
         groups: How many groups of neighbours they are.
         size: Height and width that were scored.
-        methods: Numbers of each, for the reason why there is no FID.
+        methods: Numbers of each, for the reason why there is no FID, and what a model was trained against.
     """
     segmenter, features, perceiver = (networks[name] for name in ("segmenter", "features", "perceiver"))
     lines = [
@@ -89,8 +95,27 @@ def notes(
             f"warning: {' and '.join(shared)} share their layers with the perceiver: they flatter methods that were "
             "trained with a perceptual loss on VGG19, and so does the content loss"
         )
+    lines += _about_training(segmenter, methods)
     refused = next((str(one["fid_reason"]) for one in methods.values() if "fid_reason" in one), None)
     return lines + ([f"FID: {refused}"] if refused else [])
+
+
+def _about_training(segmenter: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each model that was trained to please a segmenter: whether that is the judge, or how far it is one."""
+    lines = []
+    for name, numbers in methods.items():
+        against = numbers.get("about", {}).get("trained_against")
+        if against is None:
+            continue
+        if Path(against).name == Path(segmenter.get("folder", "")).name:  # the name is a checksum of all that made it
+            lines.append(
+                f"warning: {name} was trained against this very segmenter: its segmentation score says nothing"
+            )
+        elif "folder" in segmenter:
+            lines.append(f"{name} was trained against another segmenter of this kind: its mean IoU flatters it")
+        else:
+            lines.append(f"{name} was trained against a segmenter, of another kind than this one")
+    return lines
 
 
 def _shares(network: Mapping[str, Any]) -> bool:

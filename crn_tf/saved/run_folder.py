@@ -172,6 +172,13 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"cannot read the model description {self.model}: {error}") from error
 
+    def segmenter(self) -> Path | None:
+        """The segmenter that the run was trained against, as its settings name it; None if they name none."""
+        with suppress(OSError, ValueError, KeyError, TypeError):  # no settings, or damaged: weights can do without
+            found = read_json(self.settings)["segmenter"]
+            return Path(found) if found else None
+        return None
+
     def stored_bytes(self) -> int:
         """The size of a checkpoint's files; of the largest, as others may be cut short.
 

@@ -280,8 +280,9 @@ class Trainer:
         return self._weigh(self._compare_taps(photos, images), images, layouts)
 
     def _compare_taps(self, photos: Photos, images: Images) -> list[TapErrors]:
-        """Errors at the taps that the loss compares."""
-        return self._compare(photos, images, self._blocks[: max(0, self.objective.taps - 1)])
+        """Errors at the taps that the loss compares, which may be none."""
+        taps = self.objective.taps
+        return self._compare(photos, images, self._blocks[: max(0, taps - 1)])[:taps]
 
     def _compare(self, photos: Photos, images: Images, blocks: Sequence[PerceiverBlock]) -> list[TapErrors]:
         """Errors at the image and at taps."""
