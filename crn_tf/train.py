@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 from crn_tf.command_line import how_to_call
 from crn_tf.devices import check_gpus, describe_devices, explaining_exhaustion
 from crn_tf.errors import RESTART, STOPPED, UsageError, run_command
+from crn_tf.evaluation.kept_segmenters import SEGMENTERS
 from crn_tf.saved.run_folder import RunFolder, newest_run
 from crn_tf.starting import silence_pillow, start_tensorflow, warn_of_slowness
 from crn_tf.training.cluster import find_cluster
 from crn_tf.training.flags import DEMO, Strategy, TrainFlags
 from crn_tf.training.interruptions import Interruptions
-from crn_tf.training.objectives import FIXED
+from crn_tf.training.objectives import FIXED, OBJECTIVES, SEGMENTATION
 from crn_tf.training.settings import FIXED_AT_START, TrainSettings
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def start(flags: TrainFlags, arguments: Sequence[str]) -> tuple[TrainSettings, R
     """
     if flags.run.demo:
         demo = DEMO.changed(size=None) if flags.model.res else DEMO
-        if flags.model.model or flags.loss.loss:  # which have weights and a rate of their own
+        if OBJECTIVES[flags.network_and_loss(images=1)[1]].loss_weights:  # of its own, as its learning rate is
             demo = demo.changed(loss_weights=None, lr=None)
         flags = TrainFlags.parse(arguments, instead=demo)
     settings, out = flags.resolved(), flags.run.out
@@ -177,7 +178,7 @@ def start(flags: TrainFlags, arguments: Sequence[str]) -> tuple[TrainSettings, R
 
 def _foreign(path: Path) -> bool:
     """Whether a file in a folder is none that a run may have left which was killed as it began."""
-    return path.name != "lock" and not path.name.endswith(".part")
+    return path.name not in ("lock", SEGMENTERS) and not path.name.endswith(".part")
 
 
 def resume(given: TrainFlags, arguments: Sequence[str]) -> tuple[TrainSettings, RunFolder]:
@@ -192,6 +193,8 @@ def resume(given: TrainFlags, arguments: Sequence[str]) -> tuple[TrainSettings, 
     asked_before = TrainFlags.of_settings(before)
     if given.model.res:  # the size in other words, or another one with a grid of its own
         asked_before = asked_before.changed(size=None)
+    given = given.changed(model=given.model.model or before.model, loss=given.loss.loss or before.loss)
+    check_method(given, before, folder)
     size = given.changed(base_grid=None).size_and_grid()[0] if given.model.res or given.model.size else before.size
     if size != before.size:
         asked_before = asked_before.changed(base_grid=None)
@@ -209,10 +212,24 @@ def resume(given: TrainFlags, arguments: Sequence[str]) -> tuple[TrainSettings, 
         flags = flags.changed(dataset=None)  # the same pairs may lie in another way now
     settings = flags.resolved(before)
     was, now = before.kept(), settings.kept()
-    for name in FIXED_AT_START:
+    of_segmenter = ("vgg_weights", "vgg_pool") if SEGMENTATION in OBJECTIVES[settings.loss].terms else ()
+    for name in (*FIXED_AT_START, *of_segmenter):
         if now[name] != was[name]:
             raise UsageError(f"--{name.replace('_', '-')} of {folder.path} is {was[name]} and cannot be changed")
     return settings, folder
+
+
+def check_method(given: TrainFlags, before: TrainSettings, folder: RunFolder) -> None:
+    """Compare the network and the loss that a run is to go on with to those that it has.
+
+    Raises:
+        UsageError: They are others. Losses of the same terms may take each other's place.
+    """
+    network, loss = given.network_and_loss(before.images)
+    if network != before.model:
+        raise UsageError(f"--model of {folder.path} is {before.model} and cannot be changed")
+    if OBJECTIVES[loss] != OBJECTIVES[before.loss]:
+        raise UsageError(f"--loss of {folder.path} is {before.loss} and cannot be changed to {loss}, of other terms")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Adversarial training: what a step does to both networks, and that it goes on as if it had never stopped."""
 
 import dataclasses
+import functools
 import json
 import shutil
 
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from crn_tf import build_generator
+from crn_tf import Trainer, build_generator
 from crn_tf.data.class_tables import CITYSCAPES, ClassTable
 from crn_tf.errors import UserError
 from crn_tf.model.adversarial_losses import discriminator_loss, fooling_loss, segmentation_loss
 from crn_tf.model.description import ModelDescription
+from crn_tf.model.loss_weights import TAP_NAMES
 from crn_tf.model.other_networks.by_name import build_network
 from crn_tf.model.other_networks.pix2pix import build_pix2pix_discriminator, with_seed_input
 from crn_tf.model.perceiver import build_perceiver
@@ -21,7 +23,7 @@ from crn_tf.model.segmenter import HEAD_TAPS, build_segmenter, build_segmenter_h
 from crn_tf.precision import computing_in
 from crn_tf.saved.checkpoints import save_weights
 from crn_tf.saved.loading import load_generator
-from crn_tf.training import run_segmenter
+from crn_tf.training import adversarial, run_segmenter
 from crn_tf.training.adversarial import AdversarialTrainer
 from crn_tf.training.flags import TrainFlags
 from crn_tf.training.objectives import OBJECTIVES
@@ -120,6 +122,63 @@ def test_a_step_minimizes_what_is_validated(loss, network):
     assert len(terms) == len(OBJECTIVES[loss].terms)
 
 
+@pytest.mark.parametrize(("loss", "network"), [("gan-segmentation", "dcgan"), ("composite", "encoder-decoder")])
+def test_every_term_is_trained(loss, network):
+    """The generator's gradients, as Adam's first moments keep them, are those of each term, weighted and added up."""
+    perceiver = build_perceiver("random")
+    head = build_segmenter_head([int(tap.shape[-1]) for tap in perceiver.outputs[-HEAD_TAPS:]], CLASSES - 1)
+    segmenter = build_segmenter(perceiver, head)
+    trainer = make_trainer(loss, network, segmenter=segmenter)
+    photos, layouts = a_batch(count=1)
+    one_hot, photo = keras.ops.one_hot(layouts, CLASSES, dtype="float32"), tf.cast(photos, "float32")
+    weights = trainer.loss_weights.numpy()
+    with tf.GradientTape() as tape:
+        images = trainer.generator(one_hot, training=True)
+        total = 0.0
+        for name, weight in zip(trainer.objective.terms, weights, strict=True):
+            if name == "adversarial":
+                logits = trainer.discriminator([one_hot, images[:, 0]], training=True)
+                term = tf.reduce_mean(tf.nn.softplus(-logits))
+            elif name == "segmentation":
+                known = tf.reduce_sum(one_hot[..., :-1])
+                scores = tf.nn.log_softmax(segmenter(images[:, 0], training=False))
+                term = -tf.reduce_sum(one_hot[..., :-1] * scores) / known
+            else:
+                taps = [
+                    image if name == "image" else dict(zip(TAP_NAMES[1:], trainer.perceiver(image), strict=True))[name]
+                    for image in (images[:, 0], photo)
+                ]
+                term = tf.reduce_mean(tf.abs(taps[0] - taps[1]))
+            total += float(weight) * term
+    expected = tape.gradient(total, trainer.generator.trainable_variables)
+    trainer.train_step(photos, layouts)
+    moments = [v.numpy() / (1 - 0.5) for v in trainer.optimizer._momentums]
+    for one, two in zip(expected, moments, strict=True):
+        assert np.linalg.norm(one - two) <= 2e-3 * np.linalg.norm(one) + 1e-7
+
+
+@pytest.mark.parametrize("loss", ["composite"])
+def test_modules_that_are_not_to_be_trained_stay_as_they_are(loss, folder_data, tmp_path):
+    run = start(run_settings(folder_data, loss=loss, train_modules="32", steps=1), tmp_path / "run")
+    before = {variable.path: variable.numpy() for variable in run.trainer.generator.variables}
+    assert run.run()
+    changed = {v.path.split("/")[0] for v in run.trainer.generator.variables if (v.numpy() != before[v.path]).any()}
+    assert changed == {"module_32_conv1", "module_32_norm1", "module_32_conv2", "module_32_norm2", "projection_32"}
+
+
+def test_both_networks_learn_at_the_rate_that_is_set():
+    trainer = make_trainer()
+    trainer.set_learning_rate(0.0)
+    before = values([*trainer.generator.variables, *trainer.discriminator.variables])
+    trainer.train_step(*a_batch())
+    assert all(map(np.array_equal, before, values([*trainer.generator.variables, *trainer.discriminator.variables])))
+
+
+def test_a_trainer_without_a_discriminator_refuses_a_loss_that_needs_one():
+    with pytest.raises(ValueError, match="composite needs a discriminator"):
+        Trainer(build_generator(16, CLASSES, 1, 1 / 64), build_perceiver("random"), "composite", (1.0,) * 7)
+
+
 @pytest.mark.parametrize("broken", ["generator", "discriminator"])
 def test_a_step_that_is_not_finite_changes_neither_network(broken):
     trainer = make_trainer()
@@ -136,6 +195,23 @@ def test_a_step_that_is_not_finite_changes_neither_network(broken):
     weight.assign(good)
     trainer.train_step(*a_batch(1))
     assert trainer.read_window().applied == 1 and trainer.is_finite()
+
+
+@pytest.mark.parametrize("part", ["loss", "real"])
+def test_a_gradient_of_one_network_that_is_not_finite_stops_both(part, monkeypatch):
+    """Only the generator's loss, or only what the discriminator says of photographs, is not a number."""
+    trainer = make_trainer()
+    photos, layouts = a_batch()
+    if part == "loss":
+        trainer.loss_weights.assign([np.nan, 1.0])
+    else:
+        monkeypatch.setattr(
+            adversarial, "discriminator_loss", lambda real, other: discriminator_loss(real, other) * np.nan
+        )
+    before = values(trainer.variables().values())
+    trainer.train_step(photos, layouts)
+    assert all(map(functools.partial(np.array_equal, equal_nan=True), before, values(trainer.variables().values())))
+    assert trainer.read_window().skipped == 1
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
@@ -262,6 +338,19 @@ def test_a_trained_network_of_another_method_is_found_as_it_was(method, tmp_path
     assert np.array_equal(found(layout), generator(layout))
 
 
+def test_a_segmenter_of_more_classes_is_refused_before_it_is_read(folder_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_segmenter, "STEPS_SHARE", 1)
+    toys = TrainFlags.of(
+        size="32x64", dataset="toy", vgg_weights="random", width=1 / 32, loss="gan-segmentation", steps=1
+    )
+    kept = start(toys.resolved(), tmp_path / "toys").settings.segmenter
+    with pytest.raises(UserError, match="has other classes than this run"):
+        start(run_settings(folder_data, loss="gan-segmentation", segmenter=kept), tmp_path / "run")
+    (kept / "segmenter.json").write_text("[]")
+    with pytest.raises(UserError, match="it has no settings"):
+        run_settings(folder_data, loss="gan-segmentation", segmenter=kept)
+
+
 def test_another_network_starts_from_its_like_alone(folder_data, tmp_path):
     file, classes = tmp_path / "it.weights.h5", ClassTable(("a", "b"), ((255, 0, 0), (0, 255, 0)), (0, 1), None)
     small = ModelDescription(32, (32, 64), 1, 1 / 32, classes, network="pix2pix")
@@ -270,7 +359,7 @@ def test_another_network_starts_from_its_like_alone(folder_data, tmp_path):
     run = start(run_settings(folder_data, model="pix2pix", init_from=file), tmp_path / "run")
     assert f"all weights taken over from {file}" in run.notes
     assert all(map(np.array_equal, run.trainer.generator.get_weights(), trained.get_weights()))
-    with pytest.raises(UserError, match="is of another network, size, width or number of classes"):
+    with pytest.raises(UserError, match="is of another network, size, width, or number of classes or images"):
         start(run_settings(folder_data, model="full-resolution", init_from=file), tmp_path / "other")
 
 

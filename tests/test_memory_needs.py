@@ -14,6 +14,7 @@ from crn_tf.training.memory import UnknownMemoryError
 from crn_tf.training.memory_needs import (
     ACCURACY,
     PERCEIVER_BLOCKS,
+    StepKind,
     check_memory,
     check_synthesis_memory,
     choose_recomputation,
@@ -65,10 +66,11 @@ def test_the_estimate_is_near_what_was_measured(case):
 
 
 def test_averages_are_one_more_copy_of_the_weights(available):
-    with_averages, without = (training_memory_gb(MODEL, 2, "bfloat16", False, averaged) for averaged in (True, False))
+    kinds = [StepKind(averaged=averaged) for averaged in (True, False)]
+    with_averages, without = (training_memory_gb(MODEL, 2, "bfloat16", False, kind) for kind in kinds)
     assert with_averages - without == pytest.approx(4 * MODEL.parameters / 1e9)
     available((with_averages + without) / 2 / memory_needs.SHARE)
-    assert [choose_recomputation("auto", MODEL, 2, "bfloat16", each)[0] for each in (True, False)] == [True, False]
+    assert [choose_recomputation("auto", MODEL, 2, "bfloat16", kind)[0] for kind in kinds] == [True, False]
     tight = training_memory_gb(MODEL, 1, "float32", True) / (1 + ACCURACY)
     available(tight + 1e-3)
     check_memory(settings(), MODEL)

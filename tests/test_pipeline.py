@@ -69,6 +69,39 @@ def test_every_epoch_has_every_pair_in_an_order_of_its_own():
     assert (epochs[0] != np.arange(50)).any()
 
 
+class Coordinates(Numbered):
+    """A layout tells its pixels' columns, a photograph rows, columns and the pair's number."""
+
+    def load(self, index, size, fit):
+        rows, columns = np.mgrid[: size[0], : size[1]].astype(np.uint8)
+        return np.stack([rows, columns, np.full(size, index, np.uint8)], -1), columns
+
+
+def windows(first, last, **options):
+    """Pair, top and left of each window, and whether it is mirrored."""
+    pipeline = InputPipeline(Coordinates(20), (64, 128), seed=1, **options)
+    found = []
+    for photos, layouts in pipeline.batches(first, last):
+        photo, layout = photos.numpy()[0], layouts.numpy()[0]
+        np.testing.assert_array_equal(photo[..., 1], layout)  # the same window of both
+        step = int(layout[0, 1]) - int(layout[0, 0])
+        np.testing.assert_array_equal(photo[:, 0, 0], photo[0, 0, 0] + np.arange(64))
+        np.testing.assert_array_equal(layout[0].astype(int), layout[0, 0] + step * np.arange(128))
+        found.append((photo[0, 0, 2], photo[0, 0, 0], min(layout[0, 0], layout[0, -1]), step))
+    return np.array(found, int)
+
+
+def test_jitter_cuts_each_pair_elsewhere_in_each_epoch():
+    cut, whole = windows(0, 40, flip=True, jitter=True), windows(0, 40, flip=True)
+    np.testing.assert_array_equal(cut[:, [0, 3]], whole[:, [0, 3]])  # order and mirroring stay as they were
+    assert (whole[:, 1:3] == 0).all()
+    of_pair = {pair: cut[cut[:, 0] == pair][:, 1:3].tolist() for pair in range(20)}
+    assert sum(first != second for first, second in of_pair.values()) > 15
+    assert set(cut[:, 1]) <= set(range(9)) and set(cut[:, 2]) <= set(range(16))  # 72 - 64 rows, 143 - 128 columns
+    assert len(set(cut[:, 1])) > 5 and len(set(cut[:, 2])) > 8
+    np.testing.assert_array_equal(windows(25, 40, flip=True, jitter=True), cut[25:])
+
+
 def test_another_seed_gives_another_order():
     orders = [numbers(InputPipeline(Numbered(50), (2, 4), seed=seed), 0, 50) for seed in (1, 2, 1)]
     assert (orders[0] != orders[1]).any()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from crn_tf.errors import UsageError, UserError
 from crn_tf.model.cascade import coarsest_grid, parse_pair
+from crn_tf.train import resume, start
 from crn_tf.training.flags import DEMO, TrainFlags
 from crn_tf.training.settings import FIXED_AT_START, TrainSettings
 
@@ -116,12 +117,85 @@ def test_network_and_loss_ask_for_each_other(given, model, loss, weights):
         ({"model": "full-resolution", "base_grid": "4x8"}, "--base-grid is for the CRN"),
         ({"model": "pix2pix", "train_modules": "4"}, "--train-modules is for the CRN"),
         ({"model": "pix2pix", "size": "3x8"}, "3x8: expected at least 4 rows and columns"),
+        ({"loss": "content", "loss_weights": "fixed"}, "no loss weights fixed"),
+        (
+            {"loss": "gan-segmentation", "segmenter": Path("x")},
+            "no segmenter in x: expected a folder as RUN/segmenters",
+        ),
         ({"segmenter": Path("x")}, "--segmenter is for --loss gan-segmentation, not for best-per-class"),
     ],
 )
 def test_methods_that_do_not_go_together_are_refused(given, words):
-    with pytest.raises(UsageError, match=re.escape(words)):
+    with pytest.raises(UserError, match=re.escape(words)):
         resolved(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "lr", "weights"),
+    [
+        ((), 5e-4, "inverse-elements"),
+        (("--loss", "content"), 5e-4, "inverse-elements"),
+        (("--model", "crn"), 5e-4, "inverse-elements"),
+        (("--model", "full-resolution"), 5e-4, "inverse-elements"),
+        (("--model", "pix2pix"), 2e-4, "fixed"),
+        (("--loss", "composite"), 1e-4, "auto"),
+        (("--loss", "image-space"), 1e-4, "fixed"),
+    ],
+)
+def test_the_demo_of_another_method(given, lr, weights, tmp_path):
+    settings, _ = start(TrainFlags.parse(["--demo", *given]), ["--demo", *given])
+    assert (settings.lr, settings.loss_weights, settings.rebalance_epoch) == (lr, weights, 0)
+    assert settings.size == (96, 192) and settings.images == 1
+
+
+def begun(folder: Path, **given) -> Path:
+    """A run's folder with its settings."""
+    folder.mkdir()
+    (folder / "settings.json").write_text(resolved(**given).to_json())
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("run", "given", "words"),
+    [
+        (
+            {"loss": "content", "images": 1},
+            ("--loss", "image-space"),
+            "is content and cannot be changed to image-space",
+        ),
+        ({"loss": "content", "images": 1}, ("--loss", "composite"), "is content and cannot be changed to composite"),
+        ({"loss": "image-space"}, ("--loss", "content"), "is image-space and cannot be changed to content"),
+        ({"images": 1}, ("--model", "encoder-decoder"), "--model of .* is crn and cannot be changed"),
+        ({"model": "pix2pix"}, ("--jitter",), "--jitter of .* is False and cannot be changed"),
+        ({"loss": "gan-segmentation"}, ("--vgg-pool", "max"), "--vgg-pool of .* is avg and cannot be changed"),
+    ],
+)
+def test_a_run_goes_on_with_its_method(run, given, words, tmp_path):
+    folder = begun(tmp_path / "run", **run)
+    with pytest.raises(UsageError, match=words):
+        resume(TrainFlags.parse(["--out", str(folder), *given]), ["--out", str(folder), *given])
+
+
+@pytest.mark.parametrize(
+    ("run", "given"),
+    [
+        ({"images": 3}, ("--loss", "best-image")),
+        ({"model": "full-resolution", "size": "37x50"}, ("--size", "37x50")),
+        ({"images": 1}, ("--vgg-pool", "max")),
+        ({"loss": "gan-segmentation"}, ("--steps", "9")),
+    ],
+)
+def test_what_a_run_may_be_given_when_it_goes_on(run, given, tmp_path):
+    folder = begun(tmp_path / "run", **run)
+    settings, _ = resume(TrainFlags.parse(["--out", str(folder), *given]), ["--out", str(folder), *given])
+    before = resolved(**run)
+    assert (settings.model, settings.size, settings.images) == (before.model, before.size, before.images)
+
+
+def test_a_run_that_was_stopped_while_its_segmenter_was_trained_starts_again(tmp_path):
+    (tmp_path / "segmenters").mkdir()
+    asked = ["--dataset", "toy", "--vgg-weights", "random", "--loss", "gan-segmentation", "--out", str(tmp_path)]
+    assert start(TrainFlags.parse(asked), asked)[1].path == tmp_path
 
 
 def test_other_networks_take_sizes_that_a_cascade_has_not():

@@ -17,14 +17,14 @@ from crn_tf.data.images import Fit, Size
 from crn_tf.data.pipeline import InputPipeline
 from crn_tf.errors import UserError, one_line
 from crn_tf.evaluation.confusion import Tallies, confusion_matrix, segmentation_scores
+from crn_tf.evaluation.kept_segmenters import HEAD_FILE, SEGMENTERS, SETTINGS_FILE, read_about
 from crn_tf.evaluation.pictures import Picture, Viewer
 from crn_tf.evaluation.segmenters import FcnSegmenter
-from crn_tf.files import lock, read_json, written_aside
+from crn_tf.files import lock, written_aside
 from crn_tf.model.segmenter import HEAD_TAPS, build_segmenter, build_segmenter_head
 from crn_tf.tensors import Layout, Pixels
 from crn_tf.weights_guard import check_weights_file
 
-HEAD_FILE, SETTINGS_FILE = "head.weights.h5", "segmenter.json"
 _SCORED = 32  # photographs that the kept score is measured on
 
 
@@ -85,7 +85,7 @@ def find_or_train(
         **{name: value for name, value in vars(recipe).items() if name != "start" or value},  # older ones have none
     }
     text = json.dumps(settings, sort_keys=True)
-    folder = cache / "segmenters" / hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder = cache / SEGMENTERS / hashlib.sha256(text.encode()).hexdigest()[:16]
     depths = [int(tap.shape[-1]) for tap in viewer.perceiver.outputs[-HEAD_TAPS:]]
     head = build_segmenter_head(depths, num_classes, start=recipe.start)
     with lock(folder.with_suffix(".lock"), waiting="waiting for another process that trains this segmenter"):
@@ -100,29 +100,28 @@ def find_or_train(
                 temporary.mkdir()
                 head.save_weights(temporary / HEAD_FILE)
                 (temporary / SETTINGS_FILE).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        about = read_segmenter(folder, head)
+        about = read_segmenter(folder, head, "; remove it to train anew")
     return FcnSegmenter(head, about)
 
 
-def read_segmenter(folder: Path, head: keras.Model) -> dict[str, Any]:
+def read_segmenter(folder: Path, head: keras.Model, advice: str = "") -> dict[str, Any]:
     """Give a head its kept weights, and return what is kept beside them.
 
     Args:
         folder: Where `find_or_train` put it.
         head: From `build_segmenter_head`.
+        advice: What to do about a damaged one, as the end of a sentence.
 
     Raises:
         UserError: The files are missing, damaged, or of another head.
     """
-    if not (folder / HEAD_FILE).is_file():
-        raise UserError(f"no segmenter in {folder}: expected a folder as RUN/segmenters/NAME of a run that trained one")
+    about = read_about(folder)
     try:
         check_weights_file(folder / HEAD_FILE)
         head.load_weights(folder / HEAD_FILE)
-        about = read_json(folder / SETTINGS_FILE)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise UserError(f"cannot read the segmenter in {folder}: {one_line(error)}; remove it to train anew") from error
-    return {**about, "folder": str(folder)}
+        raise UserError(f"cannot read the segmenter in {folder}: {one_line(error)}{advice}") from error
+    return about
 
 
 def _train(segmenter: keras.Model, train: DataSet, size: Size, fit: Fit, recipe: Recipe) -> None:

@@ -226,9 +226,9 @@ def take_over_weights(generator: keras.Model, path: str | Path) -> tuple[list[in
                 "it has other classes or another width"
             )
     if not is_cascade(generator) and len(fitting) < len(generator.variables):
-        raise UserError(f"{path} is of another network, size, width or number of classes: it cannot be started from")
+        raise UserError(f"{path} is of another network, size, width, or number of classes or images")
     if not fitting:
-        raise UserError(f"{path} has no module in common with this model: it is of another base grid")
+        raise UserError(f"{path} has no module in common with this model: it is of another network or base grid")
     for variable, found in fitting:
         variable.assign(found)
     heights = {module_height(v.path) for v in generator.variables if v.path.startswith("module_")}

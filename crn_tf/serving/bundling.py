@@ -89,9 +89,12 @@ def effect_of_storing(generator: "keras.Model", folder: Path, description: "Mode
 def train_command(settings: TrainSettings) -> str:
     """What to type to train a run of the same settings; files are named without their folders."""
     words = ["python", "train.py"]
+    # What is usual of these depends on others.
+    always = {"lr"} | ({"lr_warmup"} if settings.lr_schedule != "constant" else set[str]())
     for field in dataclasses.fields(settings):
         value = settings.kept()[field.name]
-        if field.name in _UNTOLD or value in (None, False) or getattr(settings, field.name) == field.default:
+        usual = field.name not in always and getattr(settings, field.name) == field.default
+        if field.name in _UNTOLD or value is None or value is False or usual:
             continue
         words.append(f"--{field.name.replace('_', '-')}")
         if value is not True:

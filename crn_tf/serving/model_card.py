@@ -21,8 +21,9 @@ CURVE_POINTS = 12  # rows of the loss curve, at most
 _NO_RUN = "the model was exported from a file without its run folder."
 # Settings of a run that say how it was trained; paths are left to the lines about the data.
 _TOLD = (
-    *("size", "base_grid", "width", "fit", "flip", "images", "loss", "loss_weights", "rebalance_epoch"),
-    *("train_modules", "vgg_pool", "epochs", "steps", "batch", "lr", "precision", "seed"),
+    *("model", "size", "base_grid", "width", "fit", "flip", "jitter", "images", "loss", "loss_weights"),
+    *("rebalance_epoch", "train_modules", "vgg_pool", "epochs", "steps", "batch", "lr", "lr_schedule", "lr_warmup"),
+    *("ema", "precision", "seed"),
 )
 _CITYSCAPES = "Cityscapes: for research and teaching, not commercial; see https://www.cityscapes-dataset.com/license/"
 _UNKNOWN = "not known here: look at the publisher's terms, at"
@@ -177,6 +178,8 @@ def _class_rows(description: ModelDescription) -> list[str]:
 def _training(settings: TrainSettings, run: RunFolder) -> list[str]:
     kept = settings.kept()
     values = {name: kept[name] for name in _TOLD}
+    if settings.model != "crn":
+        del values["base_grid"]  # it has none
     if settings.loss_weights:  # a preset, or a file
         values["loss_weights"] = _name(Path(settings.loss_weights))
     told = [f"{name.replace('_', ' ')} {value}" for name, value in values.items() if value is not None]

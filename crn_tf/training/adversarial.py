@@ -1,6 +1,7 @@
 """Adversarial training: a discriminator beside the generator, both trained in one step (docs/methods.md)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,7 +10,6 @@ from keras import ops
 from crn_tf.model.adversarial_losses import discriminator_loss, fooling_loss, segmentation_loss
 from crn_tf.model.other_networks.pix2pix import has_seed, with_seed_input
 from crn_tf.tensors import ClassIds, Images, OneHotLayout, Photos, TapErrors, Tensor
-from crn_tf.training.averaging import AveragedGenerator
 from crn_tf.training.objectives import ADVERSARIAL, SEGMENTATION, LossName
 from crn_tf.training.optimizer import ADAM_EPSILON, Update, apply_if_finite, build_optimizer
 from crn_tf.training.replicas import mean_of_replicas
@@ -27,6 +27,8 @@ class AdversarialTrainer(Trainer):
         discriminator_optimizer: Its own.
     """
 
+    has_adversary = True
+
     def __init__(
         self,
         generator: keras.Model,
@@ -36,11 +38,9 @@ class AdversarialTrainer(Trainer):
         loss_weights: Sequence[float],
         learning_rate: float = 2e-4,
         segmenter: keras.Model | None = None,
-        recompute: bool = False,
-        epsilon: float = ADAM_EPSILON,
-        jit: bool = False,
         seed: int = 0,
-        averaging: AveragedGenerator | None = None,
+        epsilon: float = ADAM_EPSILON,
+        **options: Any,
     ):
         """Prepare training.
 
@@ -53,18 +53,14 @@ class AdversarialTrainer(Trainer):
             learning_rate: Adam's, of both networks.
             segmenter: From `build_segmenter`, frozen, if the loss asks for one: from images to scores of each class but
                 void.
-            recompute: As `Trainer` takes it.
-            epsilon: Of both networks' Adam.
-            jit: As `Trainer` takes it.
             seed: Of the generator's dropout, if it has any: what is dropped follows from it, the step and the device.
-            averaging: As `Trainer` takes it.
+            epsilon: Of both networks' Adam.
+            **options: Of the generator's training, as `Trainer` takes them.
 
         Raises:
             ValueError: XLA is to compile a step that a distribution strategy shares, or the loss asks for a segmenter.
         """
-        super().__init__(
-            generator, perceiver, loss, loss_weights, learning_rate, None, recompute, epsilon, jit, averaging
-        )
+        super().__init__(generator, perceiver, loss, loss_weights, learning_rate, epsilon=epsilon, **options)
         if SEGMENTATION in self.objective.terms and segmenter is None:
             raise ValueError(f"the loss {loss} asks for a segmenter")
         self.discriminator, self._segmenter, self._seed = discriminator, segmenter, seed % 2**31
@@ -113,7 +109,9 @@ class AdversarialTrainer(Trainer):
     def _train_replica(self, photos: Photos, layouts: ClassIds) -> tuple[Tensor, Tensor]:
         layouts = ops.one_hot(layouts, self.num_classes, dtype="float32")
         replicas = self._strategy.num_replicas_in_sync
-        with tf.GradientTape(persistent=True) as tape:
+        ours, other = self.generator.trainable_variables, self.discriminator.trainable_variables
+        # A tape for each, or the discriminator's gradient would lead back through the generator.
+        with _tape_of(ours) as tape, _tape_of(other) as other_tape:
             images = self._synthesize(layouts)
             synthesized = self._judge(layouts, images, training=True)
             real = self._judge(layouts, photos[:, None], training=True)
@@ -122,11 +120,8 @@ class AdversarialTrainer(Trainer):
             scaled_loss = self.optimizer.scale_loss(loss / replicas)
             scaled_other = self.discriminator_optimizer.scale_loss(of_discriminator / replicas)
         updates = [
-            Update(optimizer, tape.gradient(scaled, network.trainable_variables), network.trainable_variables)
-            for optimizer, scaled, network in (
-                (self.optimizer, scaled_loss, self.generator),
-                (self.discriminator_optimizer, scaled_other, self.discriminator),
-            )
+            Update(self.optimizer, tape.gradient(scaled_loss, ours), ours),
+            Update(self.discriminator_optimizer, other_tape.gradient(scaled_other, other), other),
         ]
         applied = apply_if_finite(loss + of_discriminator, *updates)
         loss, terms, of_discriminator = mean_of_replicas(loss, terms, of_discriminator)
@@ -167,3 +162,11 @@ class AdversarialTrainer(Trainer):
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)  # of float16's loss scaling
         step = ops.cast(optimizer.iterations, "int32") * self._strategy.num_replicas_in_sync
         return ops.stack([ops.convert_to_tensor(self._seed, "int32"), step + context.replica_id_in_sync_group])
+
+
+def _tape_of(variables: Sequence[keras.Variable]) -> tf.GradientTape:
+    """A tape that records what follows from some variables, and nothing else."""
+    tape = tf.GradientTape(watch_accessed_variables=False)
+    with tape:
+        tape.watch([variable.value for variable in variables])
+    return tape

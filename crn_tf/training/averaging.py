@@ -69,10 +69,9 @@ class AveragedGenerator:
 
     def _move(self, strategy: tf.distribute.Strategy, share: Tensor) -> None:
         """Move each average towards the trained weights, on each device by itself."""
-        trained = {variable.path: variable for variable in self._trained.trainable_variables}
-        for average in self.generator.variables:
-            if average.path in trained:
-                values = (trained[average.path].value, share)
+        for average, trained in zip(self.generator.variables, self._trained.variables, strict=True):
+            if trained.trainable:
+                values = (trained.value, share)
                 strategy.extended.update(average.value, _move_towards, args=values, group=False)
 
     def variables(self) -> dict[str, keras.Variable]:

@@ -1,5 +1,7 @@
 """From settings to a model's description, and to the trainer with its networks."""
 
+from typing import Any
+
 import keras
 
 from crn_tf.data.class_tables import ClassTable
@@ -10,7 +12,7 @@ from crn_tf.model.segmenter import HEAD_TAPS, build_segmenter, build_segmenter_h
 from crn_tf.precision import computing_in
 from crn_tf.training.adversarial import AdversarialTrainer
 from crn_tf.training.averaging import AveragedGenerator
-from crn_tf.training.memory_needs import choose_recomputation
+from crn_tf.training.memory_needs import StepKind, choose_recomputation
 from crn_tf.training.objectives import OBJECTIVES, SEGMENTATION, first_weights
 from crn_tf.training.settings import TrainSettings
 from crn_tf.training.trainer import Trainer
@@ -40,47 +42,29 @@ def build_trainer(settings: TrainSettings, description: ModelDescription, replic
     Raises:
         UserError: A file of weights cannot be used.
     """
-    batch = settings.batch // replicas
-    recompute, why = choose_recomputation(settings.remat, description, batch, settings.precision, bool(settings.ema))
-    weights = first_weights(settings.loss, settings.loss_weights)
-    compiled = settings.jit == "on"
+    objective, batch = OBJECTIVES[settings.loss], settings.batch // replicas
+    recompute, why = choose_recomputation(settings.remat, description, batch, settings.precision, StepKind.of(settings))
+    first = settings.loss, first_weights(settings.loss, settings.loss_weights), settings.lr
     with computing_in(settings.precision):
         perceiver = build_perceiver(settings.vgg_weights, settings.vgg_pool)
         generator = description.build()
-        if not OBJECTIVES[settings.loss].adversarial:
-            trainer = Trainer(
-                generator,
-                perceiver,
-                settings.loss,
-                weights,
-                settings.lr,
-                settings.train_modules,
-                recompute,
-                settings.adam_epsilon,
-                compiled,
-                _averaging(generator, description, settings.ema),
-            )
-            return trainer, why
         classes = description.classes.num_classes
-        discriminator = build_pix2pix_discriminator(description.image_size, classes, settings.width)
-        segmenter = None
-        if SEGMENTATION in OBJECTIVES[settings.loss].terms:
+        discriminator = segmenter = None
+        if objective.adversarial:
+            discriminator = build_pix2pix_discriminator(description.image_size, classes, settings.width)
+        if SEGMENTATION in objective.terms:
             segmenter = build_segmenter(perceiver, _fresh_head(perceiver, classes - 1))
-        adversarial = AdversarialTrainer(
-            generator,
-            perceiver,
-            discriminator,
-            settings.loss,
-            weights,
-            settings.lr,
-            segmenter,
-            recompute,
-            settings.adam_epsilon,
-            compiled,
-            settings.seed,
-            _averaging(generator, description, settings.ema),
-        )
-    return adversarial, why
+        options: dict[str, Any] = {
+            "train_modules": settings.train_modules,
+            "recompute": recompute,
+            "epsilon": settings.adam_epsilon,
+            "jit": settings.jit == "on",
+            "averaging": _averaging(generator, description, settings.ema),
+        }
+        if discriminator is None:
+            return Trainer(generator, perceiver, *first, **options), why
+        networks = generator, perceiver, discriminator
+        return AdversarialTrainer(*networks, *first, segmenter, settings.seed, **options), why
 
 
 def _averaging(generator: keras.Model, description: ModelDescription, decay: float | None) -> AveragedGenerator | None:

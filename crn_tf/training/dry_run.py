@@ -13,7 +13,7 @@ from crn_tf.training.cluster import Cluster
 from crn_tf.training.distribution import check_compiled, check_shared, choose_devices
 from crn_tf.training.flags import Strategy
 from crn_tf.training.memory import available_in_words
-from crn_tf.training.memory_needs import check_memory, choose_recomputation, training_memory_gb
+from crn_tf.training.memory_needs import StepKind, check_memory, choose_recomputation, training_memory_gb
 from crn_tf.training.opening import about_rate_and_average, about_rebalancing, check_goes_on
 from crn_tf.training.progress import duration
 from crn_tf.training.reports import newest_images_per_second
@@ -81,10 +81,10 @@ def _print_memory(settings: TrainSettings, description: ModelDescription, share:
         print("VGG19: its published file is fetched if it is not there")
     else:
         build_perceiver(settings.vgg_weights, settings.vgg_pool)
-    averaged = bool(settings.ema)
-    _, why = choose_recomputation(settings.remat, description, share, settings.precision, averaged)
+    kind = StepKind.of(settings)
+    _, why = choose_recomputation(settings.remat, description, share, settings.precision, kind)
     if settings.remat != "auto":  # else it tells
-        each = (training_memory_gb(description, share, settings.precision, on, averaged) for on in (False, True))
+        each = (training_memory_gb(description, share, settings.precision, on, kind) for on in (False, True))
         without, with_it = each
         why += f"; about {without:.1f} GB are needed without it, {with_it:.1f} GB with it, {available_in_words()}"
     print(f"memory: {why}")

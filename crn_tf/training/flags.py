@@ -18,9 +18,10 @@ from crn_tf.data.conventions import Labels
 from crn_tf.data.datasets import EXPECTED_FORMS, KINDS, Kind, find_kind
 from crn_tf.data.images import Fit, Size
 from crn_tf.errors import UsageError, UserError
+from crn_tf.evaluation.kept_segmenters import read_about
 from crn_tf.model.cascade import MAX_MODULES, coarsest_grid, module_heights, parse_pair
 from crn_tf.model.loss_weights import find_loss_weights
-from crn_tf.model.other_networks.by_name import ONE_IMAGE, OTHER_NETWORKS, Network
+from crn_tf.model.other_networks.by_name import OTHER_NETWORKS, Network
 from crn_tf.model.vgg_weights import find_weights
 from crn_tf.precision import Precision
 from crn_tf.training.objectives import FIXED, OBJECTIVES, LossName, losses_of
@@ -81,7 +82,7 @@ class ModelFlags:
     ] = None
     """Rows and columns of the first module's grid, such as 3x4."""
     images: Annotated[
-        int | None, arg(metavar="K", help_behavior_hint=INSTEAD("9 up to 256 rows, 1 above, as in the release"))
+        int | None, arg(metavar="K", help_behavior_hint=INSTEAD("9 of a CRN up to 256 rows, else 1, as in the release"))
     ] = None
     """Images synthesized for each layout."""
     width: float = TrainSettings.width
@@ -268,9 +269,11 @@ class TrainFlags:
         size, grid = self.size_and_grid()
         _check_amounts(self)
         trained = self._trained_heights(size, grid[0])
-        if self.loss.loss_weights and self.loss.loss_weights != FIXED:
-            find_loss_weights(self.loss.loss_weights)
         settings = self._decided(size, grid, trained)
+        if OBJECTIVES[settings.loss].loss_weights != FIXED:
+            find_loss_weights(settings.loss_weights)
+        if settings.segmenter and not before:  # else the checkpoint has it
+            read_about(settings.segmenter)
         # A run that goes on may be given fewer epochs, and more again later.
         if settings.rebalance_epoch > settings.epochs and not before:
             raise UsageError(
@@ -283,13 +286,13 @@ class TrainFlags:
     def _decided(self, size: Size, grid: tuple[int, int], trained: tuple[int, ...] | None) -> TrainSettings:
         """Settings in which only the data set's kind and VGG19's file may be missing."""
         release_epochs, release_images = next(values for height, values in _RELEASE_SCHEDULE if size[0] <= height)
-        network, loss = self._network(), self.loss.loss
-        if loss not in (None, *_OF_SEVERAL) or network != "crn":
+        network, loss = self.network_and_loss(self.model.images or release_images)
+        if network != "crn" or not OBJECTIVES[loss].several_images:
             release_images = 1  # of the CRN and its losses alone
         images = self.model.images or release_images
-        loss = loss or _DEFAULT_LOSSES.get(network) or ("content" if images == 1 else "best-per-class")
+        network, loss = self.network_and_loss(images)
         objective = OBJECTIVES[loss]
-        if images > 1 and (objective.adversarial or loss == "image-space" or network in ONE_IMAGE):
+        if images > 1 and not objective.several_images:
             raise UsageError(f"--images {images}: with --model {network} --loss {loss} there is one for each layout")
         epochs = self.schedule.epochs or release_epochs
         unwarmed = self.schedule.lr_schedule == "constant" and self.schedule.lr_warmup == "auto"
@@ -318,20 +321,26 @@ class TrainFlags:
             **self._as_they_are(),
         )
 
-    def _network(self) -> Network:
-        """The network to train.
+    def network_and_loss(self, images: int) -> tuple[Network, LossName]:
+        """The network to train, and what for.
+
+        Args:
+            images: For each layout.
 
         Raises:
-            UsageError: The loss does not suit it.
+            UsageError: They do not go together.
         """
         network, loss = self.model.model, self.loss.loss
         network = network or (OBJECTIVES[loss].networks[0] if loss else "crn")
-        if loss and network not in OBJECTIVES[loss].networks:
+        if loss is None:
+            own = losses_of(network)
+            loss = own[0] if len(own) == 1 else "content" if images == 1 else "best-per-class"
+        if network not in OBJECTIVES[loss].networks:
             raise UsageError(
                 f"--model {network} --loss {loss}: with the network {network} go the losses "
                 f"{', '.join(losses_of(network))}"
             )
-        return network
+        return network, loss
 
     def _as_they_are(self) -> dict[str, Any]:
         """Flags that are settings without a decision."""
@@ -362,7 +371,7 @@ class TrainFlags:
             UsageError: No cascade from that grid has images of that size, or a size is not written as one; or loss and
                 network do not go together.
         """
-        model, network = self.model, self._network()
+        model, (network, _) = self.model, self.network_and_loss(1)
         if model.res and model.size:
             raise UsageError(f"--res {model.res} and --size {model.size} both say how large images are: give one")
         if model.res is not None and model.res not in RESOLUTIONS:
@@ -481,9 +490,6 @@ def _check_amounts(flags: TrainFlags) -> None:
 
 # The release's epochs and images for images up to a height.
 _RELEASE_SCHEDULE = ((256, (200, 9)), (512, (20, 1)), (float("inf"), (5, 1)))
-
-_OF_SEVERAL = ("best-image", "best-per-class", "content")  # losses that compare as many images as there are
-_DEFAULT_LOSSES: dict[Network, LossName] = {"pix2pix": "pix2pix", "dcgan": "gan-segmentation"}
 
 # What --demo starts from: about three minutes on two cores.
 DEMO = TrainFlags.of(

@@ -3,15 +3,18 @@
 Nothing is built for it: a run that cannot fit is refused before anything large is allocated.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 from crn_tf.errors import UserError
 from crn_tf.model.description import ModelDescription
+from crn_tf.model.other_networks.by_name import plan_discriminator
+from crn_tf.model.planning import count_parameters
 from crn_tf.model.recomputing import RECOMPUTED_BLOCKS
 from crn_tf.precision import Precision
 from crn_tf.training.memory import UnknownMemoryError, available_gb
+from crn_tf.training.objectives import OBJECTIVES, SEGMENTATION, LossName
 from crn_tf.training.settings import TrainSettings
 
 # VGG19 up to conv5_2: channels and convolutions of its blocks, each of half the size of the one before.
@@ -27,8 +30,40 @@ ACCURACY = 0.15  # how wrong the estimate may be: what might fit is not refused
 SHARE = 0.8  # of the available memory, which others use too
 
 
+@dataclass(frozen=True)
+class StepKind:
+    """What a training step needs memory for, beside the generator and its batch.
+
+    Attributes:
+        loss: How many of the perceiver's blocks are kept for the backward pass, and whether there is a discriminator.
+        averaged: Whether averages of the weights are kept beside them.
+    """
+
+    loss: LossName = "content"
+    averaged: bool = False
+
+    @classmethod
+    def of(cls, settings: TrainSettings) -> "StepKind":
+        """That of a run."""
+        return cls(settings.loss, bool(settings.ema))
+
+    @property
+    def blocks(self) -> int:
+        """Of the perceiver, through which gradients flow."""
+        objective = OBJECTIVES[self.loss]
+        return len(PERCEIVER_BLOCKS) if SEGMENTATION in objective.terms else max(0, objective.taps - 1)
+
+    @property
+    def recomputed_blocks(self) -> int:
+        """Of these, those that can be computed again: a segmenter's are not."""
+        return 0 if SEGMENTATION in OBJECTIVES[self.loss].terms else RECOMPUTED_BLOCKS
+
+
+_USUAL = StepKind()
+
+
 def training_memory_gb(
-    description: ModelDescription, batch: int, precision: Precision, recompute: bool, averaged: bool = False
+    description: ModelDescription, batch: int, precision: Precision, recompute: bool, kind: StepKind = _USUAL
 ) -> float:
     """An estimate of a training step's peak, in 10**9 bytes. Within `ACCURACY` of what was measured.
 
@@ -37,23 +72,28 @@ def training_memory_gb(
         batch: Pairs computed at once on a device.
         precision: Of the convolutions.
         recompute: Whether features are computed again in the backward pass.
-        averaged: Whether averages of the weights are kept beside them.
+        kind: What else a step needs memory for.
     """
     (height, width), images = description.image_size, description.num_images
-    features = [convolution.elements for convolution in description.plan() if convolution.normalized]
-    halvings = enumerate(PERCEIVER_BLOCKS)
+    plan = description.plan()
+    features = [convolution.elements for convolution in plan if convolution.normalized]
+    halvings = enumerate(PERCEIVER_BLOCKS[: kind.blocks])
     blocks = [(images * depth * height * width / 4**block, count) for block, (depth, count) in halvings]
-    kept_blocks = blocks[RECOMPUTED_BLOCKS:] if recompute else blocks
+    kept_blocks = blocks[kind.recomputed_blocks :] if recompute else blocks
     activations = sum(elements * count for elements, count in kept_blocks)
-    largest = max(0, *features, *(elements for elements, _ in blocks))
     of_element = 4 if precision == "float32" else 2
     of_weight = 16 + (0 if of_element == 4 else of_element)  # itself, its gradient, two moments; a copy to compute with
-    of_weight += 4 if averaged else 0
+    weights = (of_weight + (4 if kind.averaged else 0)) * count_parameters(plan)
+    if OBJECTIVES[kind.loss].adversarial:
+        discriminator = plan_discriminator(description.image_size, description.classes.num_classes, description.width)
+        weights += of_weight * count_parameters(discriminator)
+        features += 2 * [convolution.elements for convolution in discriminator]  # of photographs and of pictures
+    largest = max(0, *features, *(elements for elements, _ in blocks))
     signs = sum(elements for elements, _ in blocks)  # of the errors at the taps, a byte each
     layouts = 4 * description.classes.num_classes * height * width * 4 / 3
     computed = of_element * (FEATURE_TENSORS / 2 * sum(features) + activations + TEMPORARY_TENSORS * largest)
     of_pair = computed + signs + LAYOUT_PYRAMIDS * layouts
-    return (TENSORFLOW_BYTES + of_weight * description.parameters + batch * of_pair) / 1e9
+    return (TENSORFLOW_BYTES + weights + batch * of_pair) / 1e9
 
 
 def choose_recomputation(
@@ -61,7 +101,7 @@ def choose_recomputation(
     description: ModelDescription,
     batch: int,
     precision: Precision,
-    averaged: bool = False,
+    kind: StepKind = _USUAL,
 ) -> tuple[bool, str]:
     """Choose whether to recompute.
 
@@ -70,14 +110,14 @@ def choose_recomputation(
         description: Of the model.
         batch: Pairs computed at once on a device.
         precision: Of the convolutions.
-        averaged: Whether averages of the weights are kept beside them.
+        kind: What else a step needs memory for.
 
     Returns:
         The choice, and a line that says why.
     """
     if remat != "auto":
         return remat == "on", f"recomputation {remat}"
-    without, with_it = (training_memory_gb(description, batch, precision, on, averaged) for on in (False, True))
+    without, with_it = (training_memory_gb(description, batch, precision, on, kind) for on in (False, True))
     why = f"about {without:.1f} GB are needed without it"
     try:
         available = available_gb()
@@ -104,9 +144,9 @@ def check_memory(settings: TrainSettings, description: ModelDescription, replica
             would fit.
     """
     batch = settings.batch // replicas
-    averaged = bool(settings.ema)
-    recompute, _ = choose_recomputation(settings.remat, description, batch, settings.precision, averaged)
-    needed = training_memory_gb(description, batch, settings.precision, recompute, averaged)
+    kind = StepKind.of(settings)
+    recompute, _ = choose_recomputation(settings.remat, description, batch, settings.precision, kind)
+    needed = training_memory_gb(description, batch, settings.precision, recompute, kind)
     try:
         available = available_gb()
     except UnknownMemoryError:
@@ -127,7 +167,7 @@ def _what_fits(settings: TrainSettings, description: ModelDescription, replicas:
     def needed(settings: TrainSettings) -> float:
         model = replace(description, num_images=settings.images, width=settings.width)
         batch, recompute = settings.batch // replicas, settings.remat == "on"
-        return training_memory_gb(model, batch, settings.precision, recompute, bool(settings.ema))
+        return training_memory_gb(model, batch, settings.precision, recompute, StepKind.of(settings))
 
     def nearest(choices: list[TrainSettings]) -> TrainSettings | None:
         """The first that fits; the last if none does; None without any."""
@@ -189,7 +229,7 @@ def synthesis_memory_gb(description: ModelDescription, batch: int, precision: Pr
     """
     height, width = description.image_size
     of_element = 4 if precision == "float32" else 2
-    largest = max(convolution.elements for convolution in description.plan() if convolution.normalized)
+    largest = max(convolution.elements for convolution in description.plan()[:-1])  # but for the images
     one_hot = 4 * height * width * description.classes.num_classes
     copies = 2 if description.trained_size else 1  # the network as it was trained, and at its other size
     of_weight = 4 * copies + (0 if of_element == 4 else of_element)  # and a copy to compute with

@@ -48,6 +48,11 @@ class Objective:
         return ADVERSARIAL in self.terms
 
     @property
+    def several_images(self) -> bool:
+        """Whether it compares several images of a layout: the perceptual losses do."""
+        return self.terms == TAP_NAMES
+
+    @property
     def loss_weights(self) -> str | None:
         """What settings call the weights; None if they are to be asked for."""
         return AUTO if self.shares else FIXED if self.weights else None

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from crn_tf.errors import UserError
+from crn_tf.evaluation.kept_segmenters import read_about
 from crn_tf.evaluation.pictures import Viewer
 from crn_tf.evaluation.segmenter_training import Recipe, find_or_train, read_segmenter
 from crn_tf.model.description import ModelDescription
@@ -43,10 +44,11 @@ def give_segmenter(
     head = trainer.segmenter_head
     viewer = Viewer(settings.vgg_weights, settings.vgg_pool)
     if settings.segmenter:
-        about = read_segmenter(settings.segmenter, head)
+        kept = read_about(settings.segmenter)["settings"]
         for name, expected in (("classes", list(description.classes.names)), ("perceiver", viewer.identity)):
-            if about["settings"].get(name) != expected:
+            if kept.get(name) != expected:
                 raise UserError(f"the segmenter {settings.segmenter} has other {name} than this run")
+        read_segmenter(settings.segmenter, head)
         return settings.segmenter
     recipe = Recipe(start=START)
     recipe = replace(recipe, steps=min(recipe.steps, STEPS_SHARE * steps))

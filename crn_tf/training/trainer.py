@@ -35,7 +35,7 @@ class Window(NamedTuple):
     """What happened in the steps since `Trainer.read_window` was called before.
 
     Attributes:
-        terms: Each tap's part of the loss, the mean over the steps that were applied, float32 [taps]; None without any.
+        terms: Each term of the loss, the mean over the steps that were applied, float32 [terms]; None without any.
         applied: Steps that changed the weights.
         skipped: Steps whose loss or gradients were not finite.
         skipped_in_a_row: How many of the newest steps were skipped, also of earlier windows.
@@ -70,6 +70,8 @@ class Trainer:
         True
     """
 
+    has_adversary = False
+
     def __init__(
         self,
         generator: keras.Model,
@@ -99,8 +101,10 @@ class Trainer:
             averaging: Of the generator's weights; None for none.
 
         Raises:
-            ValueError: XLA is to compile a step that a distribution strategy shares.
+            ValueError: XLA is to compile a step that a distribution strategy shares, or the loss needs a discriminator.
         """
+        if OBJECTIVES[loss].adversarial and not self.has_adversary:
+            raise ValueError(f"the loss {loss} needs a discriminator: see AdversarialTrainer")
         self._strategy = tf.distribute.get_strategy()
         if jit and tf.distribute.has_strategy():
             raise ValueError("XLA compiles steps of one device only: make the trainer outside of a strategy's scope")

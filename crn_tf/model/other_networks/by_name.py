@@ -1,6 +1,6 @@
 """The other networks by their names on command lines. Imports Keras only to build one."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from crn_tf.data.images import Size
 from crn_tf.model.planning import PlannedConvolution
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import keras
 
 Network = Literal["crn", "encoder-decoder", "full-resolution", "pix2pix", "dcgan"]
-OTHER_NETWORKS = ("encoder-decoder", "full-resolution", "pix2pix", "dcgan")
+OTHER_NETWORKS: tuple[Network, ...] = get_args(Network)[1:]
 ONE_IMAGE = ("pix2pix", "dcgan")  # that these synthesize for each layout; the others as many as they are built for
 
 
@@ -74,3 +74,10 @@ def plan_network(name: str, size: Size, num_classes: int, num_images: int, width
     from crn_tf.model.other_networks.encoder_decoder import plan_encoder_decoder
 
     return plan_encoder_decoder(size, num_classes, num_images, width)
+
+
+def plan_discriminator(size: Size, num_classes: int, width: float) -> list[PlannedConvolution]:
+    """The convolutions of the discriminator that adversarial losses train beside a network."""
+    from crn_tf.model.other_networks.pix2pix import plan_pix2pix_discriminator
+
+    return plan_pix2pix_discriminator(size, num_classes, width)
