@@ -48,7 +48,8 @@ function keepPainted(keeping, desk) {
 }
 
 // What happens when the layout changes: it is drawn in the next frame, however often it changes before.
-function followLayout({ layout, canvas, pictures, panes, keep }) {
+function followLayout({ desk, canvas, pictures, panes, keep }) {
+  const { layout } = desk;
   const empty = () => { byId("empty").hidden = layout.canUndo || layout.canRedo || layout.editing; };
   empty();
   layout.onDirty = () => requestAnimationFrame(() => {
@@ -58,7 +59,7 @@ function followLayout({ layout, canvas, pictures, panes, keep }) {
     panes.mark();
   });
   layout.onEdit = () => {
-    updateHistory(layout);
+    updateHistory(desk);
     pictures.schedule();
     keep();
   };
@@ -87,7 +88,7 @@ async function run() {
   layout.takeDirty();
   const overlay = new Overlay(desk);
   const tell = tellPlace(desk);
-  const point = (place) => { overlay.pointAt(place); tell(place); };
+  const point = (place, byKeyboard) => { overlay.pointAt(place, byKeyboard); tell(place); };
   let keys = null;
   const pointers = new Pointers(desk, (place) => { keys?.forget(); point(place); });
   let panes = null;
@@ -98,13 +99,13 @@ async function run() {
   makeControls(desk);
   makeLinkButton(desk);
   const starts = new Starts(desk, connection);
-  followLayout({ layout, canvas, pictures, panes, keep: keepPainted(keeping, desk) });
+  followLayout({ desk, canvas, pictures, panes, keep: keepPainted(keeping, desk) });
   connection.onBack = () => { pictures.schedule(); starts.more(); };
 
   new ResizeObserver(() => view.setRoom(byId("layout-stage").clientHeight, byId("layout-stage").clientWidth))
     .observe(byId("layout-stage"));
   byId("about").textContent = models.map(({ name, size }) => `${name}, ${size[0]} x ${size[1]}`).join(" · ");
-  window.paint = { layout, view, desk, pictures }; // for whoever opens the console, and for tests
+  window.paint = { layout, view, desk, pictures, pointers }; // for whoever opens the console, and for tests
   document.body.classList.add("ready");
   pictures.schedule();
 }
