@@ -1,0 +1,3 @@
+// Names that nothing else has: of a page for the server, of a tab for the browser.
+
+export const randomName = () => [...crypto.getRandomValues(new Uint32Array(2))].map((part) => part.toString(36)).join("");
