@@ -51,6 +51,7 @@ class StandIn:
         self._size = settings.size
         self._worker = asyncio.Lock()
         self._waiting: dict[str, object] = {}
+        self._first = settings.first_start
         self._cache: dict[tuple[str, bytes], float] = {}
         self._counts = {"requests": 0, "computed": 0, "thumbnails": 0, "photos": 0}
         self._run = secrets.token_hex(8)
@@ -135,7 +136,10 @@ class StandIn:
         numbers = range(first, min(STARTS, first + count))
         group = ["drawn", "validation", "data"]
         return JSONResponse(
-            [{"number": n, "name": f"street {n}", "group": group[n % 3], "photo": n % 2 == 1} for n in numbers]
+            [
+                {"number": n, "name": f"street {n + self._first}", "group": group[n % 3], "photo": n % 2 == 1}
+                for n in numbers
+            ]
         )
 
     async def start(self, request: Request) -> Response:
@@ -146,7 +150,7 @@ class StandIn:
             self._counts[f"{what}s"] += 1
         if what == "thumbnail" and self._counts["thumbnails"] <= self._settings.busy:
             raise HTTPException(503, "too much to do")
-        ids = start_ids(number, self._size)
+        ids = start_ids(number + self._first, self._size)
         if what == "layout":
             return _raw(ids, [])
         content = io.BytesIO()
@@ -226,6 +230,7 @@ def main() -> None:
     parser.add_argument("--refuse", type=int, help="the class id that is refused")
     parser.add_argument("--ambiguous", type=int, help="a file of so many bytes can be read in two ways")
     parser.add_argument("--busy", type=int, default=0, help="so many thumbnails are refused at first")
+    parser.add_argument("--first-start", type=int, default=0, help="the number of the first layout to start from")
     settings = parser.parse_args()
     listening = listen("127.0.0.1", settings.port)
     app = guarded(StandIn(settings).routes(), addresses(listening, "127.0.0.1"), LARGEST)

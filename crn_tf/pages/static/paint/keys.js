@@ -15,6 +15,7 @@ export class Keys {
   #typedAt = 0;
   #caret = null; // the keyboard's place
   #pressed = null; // the tool that Enter has pressed there
+  #onButton = false; // whether the keyboard, not a click, went to the button that has the focus
 
   // palette.chooseNumber(number) and pointers are told what concerns them; onCaret the keyboard's place.
   constructor(desk, palette, pointers, onCaret) {
@@ -25,6 +26,10 @@ export class Keys {
       if (pointers.spaceHeld && pointers.isOver) event.preventDefault(); // no click of a button
       pointers.spaceHeld = false;
     });
+    document.addEventListener("focusin", ({ target }) => {
+      this.#onButton = target.matches("button:focus-visible, summary:focus-visible"); // later each key makes it so
+    });
+    document.addEventListener("focusout", () => { this.#onButton = false; });
     desk.addEventListener("settle", () => { this.#pressed = null; });
     addEventListener("blur", () => { pointers.spaceHeld = false; });
     const { view } = desk;
@@ -61,7 +66,7 @@ export class Keys {
   #taken(event) {
     const stage = event.target.closest(".stage");
     if (event.key === " ") {
-      if (event.target.matches("button:focus-visible, summary:focus-visible")) return false; // it is pressed
+      if (this.#onButton) return false; // it is pressed
       this.pointers.spaceHeld = this.pointers.isOver || stage !== null;
       return this.pointers.spaceHeld;
     }
