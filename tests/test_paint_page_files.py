@@ -210,6 +210,28 @@ DROP_MANY = """(folder) => {
 }"""
 
 
+def test_a_photograph_that_does_not_come_is_a_line_and_is_asked_for_again(painter, open_page):
+    open_page.expected.append("status of 503")
+    refused = []
+
+    def refuse(route) -> None:
+        refused.append(route.request.url)
+        route.fulfill(status=503, body='{"error": "too many clients wait"}')
+
+    painter.page.route("**/photo", refuse)
+    painter.page.locator("#starts-list button").nth(1).click()
+    painter.page.wait_for_function("() => paint.desk.name === 'street 1'")
+    photo = painter.page.locator("#photo-button")
+    photo.click()
+    painter.page.wait_for_function("() => paint.desk.said === 'too many clients wait'")
+    painter.size(5)  # what else changes does not ask again
+    assert len(refused) == 1
+    painter.page.unroute("**/photo")
+    photo.click()
+    photo.click()
+    painter.page.wait_for_function("() => document.getElementById('photo').naturalWidth === 128")
+
+
 def test_folders_and_several_files_are_told(painter):
     said = painter.page.locator("#said")
     painter.page.evaluate(DROP_MANY, False)

@@ -30,10 +30,10 @@ export class Desk extends EventTarget {
   get tool() { return this.tools[this.toolName]; }
   get name() { return this.layout.about.name; } // what it is called when it is downloaded
 
-  // The address of the photograph that belongs to the layout; another run of the server may have another one there.
+  // The photograph that belongs to the layout, { number, run }; another run of the server may have another one there.
   get photo() {
     const { photo } = this.layout.about;
-    return photo && photo.run === this.run ? photo.address : null;
+    return photo && photo.run === this.run ? photo : null;
   }
 
   classOf(id) { return this.classes.find((one) => one.id === id); }
@@ -77,7 +77,7 @@ export class Desk extends EventTarget {
     this.tool.cancel(); // a polygon's corners
   }
 
-  // Another layout as one edit, with its name and its photograph: { address, run }.
+  // Another layout as one edit, with its name and its photograph: { number, run }.
   begin(ids, { name, photo = null, said = [] }) {
     this.#leave();
     this.layout.replace(ids, { name, photo });

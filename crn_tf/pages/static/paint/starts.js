@@ -1,24 +1,13 @@
 // Layouts to start from, as thumbnails: drawn ones, the model's validation layouts, a data set's. They are listed as
 // they come into view.
 
-import { Away, listStarts, photoAddress, startLayout, thumbnailAddress } from "./api.js";
+import { Away, listStarts, startLayout, startPicture } from "./api.js";
+import { pause } from "./connection.js";
 import { byId, element } from "./element.js";
 
 const AT_ONCE = 24;
 const BUSY = 503; // the server has too much to do
-const AGAIN = 1000; // ms until what it did not answer is asked again; twice as long each time
-const TIMES = 5;
-
-// Shows a picture; one that does not come is asked again. What is behind the # is not sent, so it is the same address.
-function show(image, address) {
-  let times = 0;
-  image.addEventListener("error", () => {
-    times += 1;
-    if (times > TIMES) return;
-    setTimeout(() => { if (image.isConnected) image.src = `${address}#${times}`; }, AGAIN * 2 ** (times - 1));
-  });
-  image.src = address;
-}
+const WAIT = { first: 1000, last: 10_000 }; // ms until what did not come is asked again; twice as long each time
 
 export class Starts {
   #listed = 0;
@@ -32,6 +21,26 @@ export class Starts {
       if (seen.some(({ isIntersecting }) => isIntersecting)) this.more();
     }, { rootMargin: "200px" });
     this.watcher.observe(byId("starts-end"));
+    this.numbers = new WeakMap(); // of the images
+    this.seen = new IntersectionObserver((seen) => {
+      for (const { target } of seen.filter(({ isIntersecting }) => isIntersecting)) this.#show(target);
+    }, { rootMargin: "200px" });
+  }
+
+  // A thumbnail that comes into view. It is asked for until it is there, or the server has none.
+  async #show(image) {
+    this.seen.unobserve(image);
+    for (let wait = WAIT.first; image.isConnected; wait = Math.min(WAIT.last, 2 * wait)) {
+      try {
+        image.src = await startPicture(this.numbers.get(image), "thumbnail");
+        image.addEventListener("load", () => URL.revokeObjectURL(image.src));
+        return;
+      } catch (error) {
+        if (error instanceof Away) this.connection.lost();
+        else if (error.status !== BUSY) return;
+      }
+      await pause(wait);
+    }
   }
 
   #count() {
@@ -65,17 +74,18 @@ export class Starts {
       this.watcher.observe(byId("starts-end"));
     } catch (error) {
       if (round !== this.#round) return;
-      if (error.status === BUSY) setTimeout(() => this.more(), AGAIN);
+      if (error.status === BUSY) setTimeout(() => this.more(), WAIT.first);
       else this.#failed(error);
     }
     this.#busy = false;
   }
 
   #item({ number, name, group, photo }) {
-    const image = element("img", { alt: "", loading: "lazy", draggable: false });
+    const image = element("img", { alt: "", draggable: false });
     const [height, width] = this.connection.about.size;
     [image.width, image.height] = [Math.round((64 * width) / height), 64];
-    show(image, thumbnailAddress(number));
+    this.numbers.set(image, number);
+    this.seen.observe(image);
     const words = [element("span", { className: "name", textContent: name })];
     words.push(element("span", { className: "group", textContent: photo ? `${group} · photo` : group }));
     const button = element("button", { type: "button", title: `start from ${name}` }, image, ...words);
@@ -87,7 +97,7 @@ export class Starts {
     const { run } = this.connection.about;
     try {
       const { ids, said } = await startLayout(number);
-      this.desk.begin(ids, { name, photo: photo ? { address: photoAddress(number), run } : null, said });
+      this.desk.begin(ids, { name, photo: photo ? { number, run } : null, said });
     } catch (error) {
       this.#failed(error);
     }
