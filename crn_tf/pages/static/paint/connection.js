@@ -56,7 +56,8 @@ export class Connection {
       this.about = about;
       this.onBack(about.run !== before.run);
     } else {
-      this.#tell(`The server is back with ${other}. What is painted is kept in this browser; reload this page to go on.`);
+      const kept = "What is painted is kept in this browser; reload this page to go on.";
+      this.#tell(`The server is back with ${other}. ${kept}`);
       byId("reload").hidden = false;
     }
   }

@@ -1,4 +1,5 @@
-// What is painted is kept in the browser, so that neither a reload nor the server's end loses it. Each tab keeps its own.
+// What is painted is kept in the browser, so that neither a reload nor the server's end loses it. Each tab keeps its
+// own.
 
 import { randomName } from "./names.js";
 

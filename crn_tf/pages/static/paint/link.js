@@ -10,7 +10,8 @@ const IS_LINK = /^#l\d+\./; // of this version or another
 const sizeOf = ({ height, width }) => `${height}x${width}`;
 
 function checksumOf(classes) {
-  return checksum(new TextEncoder().encode(JSON.stringify(classes.map(({ name }) => name)))).toString(16).padStart(8, "0");
+  const names = JSON.stringify(classes.map(({ name }) => name));
+  return checksum(new TextEncoder().encode(names)).toString(16).padStart(8, "0");
 }
 
 function asText(bytes) {
@@ -81,7 +82,7 @@ export function makeLinkButton(desk) {
       desk.say("the link is copied: it opens this page with this layout, while the server runs");
     } catch { // not where the page comes from another machine without https
       history.replaceState(null, "", link);
-      desk.say("the link is in the address bar until you paint on: it opens this page with this layout, while the server runs");
+      desk.say("until you paint on, the link is in the address bar: it opens this page with this layout");
     }
   });
 }
