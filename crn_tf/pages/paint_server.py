@@ -2,10 +2,10 @@
 
 import asyncio
 import json
+import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from importlib import resources
 from typing import TypeVar, get_args
 from urllib.parse import quote
 
@@ -19,7 +19,8 @@ from crn_tf.data.conventions import Labels
 from crn_tf.data.images import ImageFormat, Size, encode_image
 from crn_tf.data.layouts import colorize
 from crn_tf.errors import UserError, one_line
-from crn_tf.pages.local_server import Addresses, guarded, static_routes
+from crn_tf.pages.guard import Addresses
+from crn_tf.pages.local_server import guarded, page_files, static_routes
 from crn_tf.pages.paint_layouts import read_sent_layout
 from crn_tf.pages.paint_models import Painted, Painter, PaintModel
 from crn_tf.pages.paint_starts import Start, Starts
@@ -33,6 +34,7 @@ _THUMBNAIL = 160  # pixels of its longer side
 _FORMATS: dict[str, ImageFormat] = {"png": "png", "jpeg": "jpg"}
 _MEDIA_TYPES: dict[ImageFormat, str] = {"png": "image/png", "jpg": "image/jpeg"}
 _LABELS: dict[str, Labels] = {name: name for name in get_args(Labels)}
+_PNG = b"\x89PNG\r\n\x1a\n"  # what such a file begins with
 _GONE = 499  # as nginx calls it: whoever asked has gone, and nobody reads this
 Result = TypeVar("Result")
 Choice = TypeVar("Choice")
@@ -49,20 +51,19 @@ class PaintPage:
             starts: The layouts.
         """
         self._painter, self._starts = painter, starts
-        # What is read for the page does not wait for a picture that takes seconds.
-        self._painting, self._reading = Worker(_MOST_WAITING), Worker(_MOST_WAITING)
+        self._run = secrets.token_hex(8)
+        # What is read for the page does not wait for a picture that takes seconds, nor a dropped file for thumbnails.
+        self._painting, self._reading, self._starting = (Worker(_MOST_WAITING) for _ in range(3))
 
     def close(self) -> None:
         """Wait for what is being computed."""
-        self._painting.close()
-        self._reading.close()
+        for worker in (self._painting, self._reading, self._starting):
+            worker.close()
 
     def routes(self) -> list[BaseRoute]:
         """What can be asked for."""
-        names = [file.name for file in resources.files("crn_tf.pages").joinpath("static", "paint").iterdir()]
-        files = {"/" if name == "index.html" else f"/{name}": name for name in names}
         return [
-            *static_routes("paint", files),
+            *static_routes("paint", page_files("paint")),
             Route("/api/model", self.about, methods=["GET"]),
             Route("/api/synthesize", self.synthesize, methods=["POST"]),
             Route("/api/read", self.read, methods=["POST"]),
@@ -90,6 +91,7 @@ class PaintPage:
         ]
         return JSONResponse(
             {
+                "run": self._run,
                 "size": first.image_size,
                 "images": first.num_images,
                 "classes": [{"file_id": row.pop("png_id"), **row} for row in classes],
@@ -189,7 +191,7 @@ class PaintPage:
             except UserError as error:
                 return error
 
-        found = await _answer(request, self._reading, None, read_or_say)
+        found = await _answer(request, self._starting, None, read_or_say)
         if isinstance(found, UserError):
             print(f"warning: {found}", file=sys.stderr)
             raise HTTPException(404, f"{start.name} cannot be read; the server's terminal says why")
@@ -272,11 +274,14 @@ async def _layout_file(request: Request) -> bytes:
     """A request's body.
 
     Raises:
-        HTTPException: It is empty.
+        HTTPException: It is empty, or a form.
     """
     content = await request.body()
     if not content:
         raise HTTPException(400, "the request has no body; expected a layout file, such as a PNG of class ids")
+    cut = content.startswith(_PNG[:4]) and not content.startswith(_PNG)  # curl -d takes line ends out
+    if content.startswith(b"--") or cut:  # between a form's parts, as curl -F sends them
+        raise HTTPException(400, "the body is a form's, no layout file; send the file itself: curl --data-binary @FILE")
     return content
 
 
