@@ -1,7 +1,6 @@
 """Who may ask a page that this machine serves, how much, how slowly, and how many at once."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 
 from starlette.responses import JSONResponse
@@ -49,14 +48,6 @@ class Problem(JSONResponse):
         return super().render(content) + b"\n"  # else a terminal goes on in the same line
 
 
-class _Refused(Exception):
-    """A request that is not answered, with the status that says why."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-
-
 class Guard:
     """Lets only requests of the page's own through, of a size that is allowed, and puts headers on each answer."""
 
@@ -90,14 +81,19 @@ class Guard:
             self._requests -= 1
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            async with asyncio.timeout(SLOWEST_REQUEST):
-                body = await self._checked(scope, receive)
-        except TimeoutError:
-            await Problem(408, "the request took too long")(scope, receive, send)
-            return
-        except _Refused as refusal:
-            await Problem(refusal.status, str(refusal))(scope, receive, send)
+        problem, body = self._find_problem(scope), b""
+        # A body is read even if it is refused, or its sender would not come to read the answer. If they wait to be told
+        # to send it, they are not told.
+        if problem is None or not _values(scope, b"expect"):
+            try:
+                async with asyncio.timeout(SLOWEST_REQUEST):
+                    body = await _read(receive, self._largest)
+            except TimeoutError:
+                problem = problem or Problem(408, "the request took too long")
+        if len(body) > self._largest:
+            problem = problem or self._too_large()
+        if problem is not None:
+            await problem(scope, receive, send)
             return
         given = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -106,58 +102,25 @@ class Guard:
 
         await self._app(scope, receive_again, send)
 
-    async def _checked(self, scope: Scope, receive: Receive) -> bytes:
-        """A request's body, if it is answered at all.
-
-        Raises:
-            _Refused: It is not. What its sender has still to say is read before, or they would not read the answer.
-        """
-        try:
-            if self._requests > _MOST_REQUESTS:
-                raise _Refused(503, "too many requests at once; try again in a moment")
-            self._check_sender(scope)
-            return await self._read(receive)
-        except _Refused:
-            if not _values(scope, b"expect"):  # else they wait to be told to send it
-                with suppress(TimeoutError):
-                    await _drop(receive)
-            raise
-
-    def _check_sender(self, scope: Scope) -> None:
-        """Compare a request's headers with what the page listens on.
-
-        Raises:
-            _Refused: They are another page's, or the request is larger than allowed.
-        """
+    def _find_problem(self, scope: Scope) -> Problem | None:
+        """What a request's headers already say against it: it is another page's, too large, or one too many."""
+        if self._requests > _MOST_REQUESTS:
+            return Problem(503, "too many requests at once; try again in a moment")
         hosts = _values(scope, b"host")
         if len(hosts) != 1 or hosts[0] not in self._known.hosts:
-            asked = one_line(" and ".join(hosts) or "no name", 80)
-            raise _Refused(
+            asked = one_line(" and ".join(hosts), 80) or "no name"
+            return Problem(
                 403, f"this page was asked for as {asked}; open it under the address that its terminal printed"
             )
         if any(origin not in self._known.origins for origin in _values(scope, b"origin")):
-            raise _Refused(403, "requests of other pages are not answered")
+            return Problem(403, "requests of other pages are not answered")
         lengths = _values(scope, b"content-length")
         if any(not length.isdecimal() or int(length[:20]) > self._largest for length in lengths):
-            raise self._too_large()
+            return self._too_large()
+        return None
 
-    async def _read(self, receive: Receive) -> bytes:
-        """Read a request's body, of which no length may have been told.
-
-        Raises:
-            _Refused: It is larger than allowed.
-        """
-        body, more = bytearray(), True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self._largest:
-                raise self._too_large()
-        return bytes(body)
-
-    def _too_large(self) -> _Refused:
-        return _Refused(413, f"the request is larger than {self._largest:,} bytes")
+    def _too_large(self) -> Problem:
+        return Problem(413, f"the request is larger than {self._largest:,} bytes")
 
 
 def _values(scope: Scope, wanted: bytes) -> list[str]:
@@ -165,10 +128,17 @@ def _values(scope: Scope, wanted: bytes) -> list[str]:
     return [value.decode("latin-1").lower() for name, value in scope["headers"] if name.lower() == wanted]
 
 
-async def _drop(receive: Receive) -> None:
-    """Read what is left of a body, and forget it."""
-    read, more = 0, True
-    while more and read < _MOST_DROPPED:
+async def _read(receive: Receive, most: int) -> bytes:
+    """Read a request's body, of which no length may have been told.
+
+    Returns:
+        It, or the first `most` + 1 bytes of a larger one.
+    """
+    body, read, more = bytearray(), 0, True
+    while more and read <= max(most, _MOST_DROPPED):
         message = await receive()
-        read += len(message.get("body", b""))
+        part = message.get("body", b"")
+        read += len(part)
+        body += part[: most + 1 - len(body)]
         more = message.get("more_body", False)
+    return bytes(body)

@@ -55,6 +55,10 @@ class PaintPage:
         # What is read for the page does not wait for a picture that takes seconds, nor a dropped file for thumbnails.
         self._painting, self._reading, self._starting = (Worker(_MOST_WAITING) for _ in range(3))
 
+    def waiting(self) -> int:
+        """How many requests wait for pictures."""
+        return self._painting.waiting()
+
     def close(self) -> None:
         """Wait for what is being computed."""
         for worker in (self._painting, self._reading, self._starting):
