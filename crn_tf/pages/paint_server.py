@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar, get_args
 from urllib.parse import quote
@@ -23,6 +23,7 @@ from crn_tf.pages.guard import Addresses
 from crn_tf.pages.local_server import guarded, page_files, static_routes
 from crn_tf.pages.paint_layouts import read_sent_layout
 from crn_tf.pages.paint_models import Painted, Painter, PaintModel
+from crn_tf.pages.paint_parameters import choice, is_number, parameters, whole_number
 from crn_tf.pages.paint_starts import Start, Starts
 from crn_tf.pages.paint_work import BusyError, OvertakenError, Worker
 
@@ -37,7 +38,6 @@ _LABELS: dict[str, Labels] = {name: name for name in get_args(Labels)}
 _PNG = b"\x89PNG\r\n\x1a\n"  # what such a file begins with
 _GONE = 499  # as nginx calls it: whoever asked has gone, and nobody reads this
 Result = TypeVar("Result")
-Choice = TypeVar("Choice")
 
 
 class PaintPage:
@@ -79,7 +79,7 @@ class PaintPage:
 
     async def about(self, request: Request) -> Response:
         """The models and their classes."""
-        _parameters(request)
+        parameters(request)
         first = self._painter.default.description
         classes = first.classes.for_drawing()
         models = [
@@ -108,11 +108,11 @@ class PaintPage:
 
     async def synthesize(self, request: Request) -> Response:
         """The picture of a layout."""
-        asked = _parameters(request, "model", "image", "format", "client", "labels")
+        asked = parameters(request, "model", "image", "format", "client", "labels")
         model = self._model(asked.get("model"))
-        image = _number(asked, "image", 0, model.description.num_images - 1)
-        form = _choice(asked, "format", "png", _FORMATS)
-        labels = _choice(asked, "labels", "auto", _LABELS)
+        image = whole_number(asked, "image", 0, model.description.num_images - 1)
+        form = choice(asked, "format", "png", _FORMATS)
+        labels = choice(asked, "labels", "auto", _LABELS)
         client = asked.get("client")
         if client is not None and not 1 <= len(client) <= _LONGEST_CLIENT:
             raise HTTPException(400, f"client: expected 1 to {_LONGEST_CLIENT} characters")
@@ -126,7 +126,7 @@ class PaintPage:
 
     async def read(self, request: Request) -> Response:
         """The class ids of a layout, at the size of the canvas."""
-        labels = _choice(_parameters(request, "labels"), "labels", "auto", _LABELS)
+        labels = choice(parameters(request, "labels"), "labels", "auto", _LABELS)
         content = await _layout_file(request)
         description, size = self._painter.default.description, self._painter.size()
         found = await _answer(
@@ -141,9 +141,9 @@ class PaintPage:
 
     async def starts(self, request: Request) -> Response:
         """Some of the layouts to start from."""
-        asked = _parameters(request, "from", "count")
-        first = _number(asked, "from", 0)
-        count = _number(asked, "count", 24, _MOST_STARTS)
+        asked = parameters(request, "from", "count")
+        first = whole_number(asked, "from", 0)
+        count = whole_number(asked, "count", 24, _MOST_STARTS)
         numbers = range(min(first, len(self._starts)), min(first + count, len(self._starts)))
         return JSONResponse(
             [
@@ -220,9 +220,9 @@ class PaintPage:
         Raises:
             HTTPException: There is none.
         """
-        _parameters(request)
+        parameters(request)
         number = request.path_params["number"]
-        if not _is_number(number) or int(number) >= len(self._starts):
+        if not is_number(number) or int(number) >= len(self._starts):
             raise HTTPException(404, f"no such layout; they are numbered from 0 to {len(self._starts) - 1}")
         return self._starts[int(number)]
 
@@ -305,51 +305,6 @@ def _small(size: Size) -> Size:
     """Height and width of a thumbnail of something of that size."""
     scale = min(1.0, _THUMBNAIL / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _parameters(request: Request, *known: str) -> dict[str, str]:
-    """The parameters of a request's address.
-
-    Raises:
-        HTTPException: There are others than are known, or one of them twice: a typing mistake must not be read over.
-    """
-    given = request.query_params.multi_items()
-    expected = f"expected {', '.join(known)}" if known else "expected none"
-    for name, _ in given:
-        if name not in known:
-            raise HTTPException(400, f"there is no parameter {one_line(name, 80)!r}; {expected}")
-    if len(given) > len(dict(given)):
-        raise HTTPException(400, "a parameter is given twice")
-    return dict(given)
-
-
-def _number(asked: dict[str, str], name: str, default: int, most: int | None = None) -> int:
-    """A parameter that counts from 0.
-
-    Raises:
-        HTTPException: It is no such number.
-    """
-    text = asked.get(name, str(default))
-    if not _is_number(text) or (most is not None and int(text) > most):
-        expected = "a whole number from 0" if most is None else f"0 to {most}" if most else "0"
-        raise HTTPException(400, f"{name} is {one_line(text, 80)!r}; expected {expected}")
-    return int(text)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 10
-
-
-def _choice(asked: dict[str, str], name: str, default: str, choices: Mapping[str, Choice]) -> Choice:
-    """What is meant by a parameter that is one of a few words.
-
-    Raises:
-        HTTPException: It is another.
-    """
-    text = asked.get(name, default)
-    if text not in choices:
-        raise HTTPException(400, f"{name} is {one_line(text, 80)!r}; expected {', '.join(choices)}")
-    return choices[text]
 
 
 def paint_app(page: PaintPage, known: Addresses) -> ASGIApp:
