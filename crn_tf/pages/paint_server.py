@@ -23,7 +23,7 @@ from crn_tf.pages.guard import Addresses
 from crn_tf.pages.local_server import guarded, page_files, static_routes
 from crn_tf.pages.paint_layouts import read_sent_layout
 from crn_tf.pages.paint_models import Painted, Painter, PaintModel
-from crn_tf.pages.paint_parameters import choice, is_number, parameters, whole_number
+from crn_tf.pages.paint_requests import choice, is_number, layout_file, parameters, whole_number
 from crn_tf.pages.paint_starts import Start, Starts
 from crn_tf.pages.paint_work import BusyError, OvertakenError, Worker
 
@@ -35,7 +35,6 @@ _THUMBNAIL = 160  # pixels of its longer side
 _FORMATS: dict[str, ImageFormat] = {"png": "png", "jpeg": "jpg"}
 _MEDIA_TYPES: dict[ImageFormat, str] = {"png": "image/png", "jpg": "image/jpeg"}
 _LABELS: dict[str, Labels] = {name: name for name in get_args(Labels)}
-_PNG = b"\x89PNG\r\n\x1a\n"  # what such a file begins with
 _GONE = 499  # as nginx calls it: whoever asked has gone, and nobody reads this
 Result = TypeVar("Result")
 
@@ -116,7 +115,7 @@ class PaintPage:
         client = asked.get("client")
         if client is not None and not 1 <= len(client) <= _LONGEST_CLIENT:
             raise HTTPException(400, f"client: expected 1 to {_LONGEST_CLIENT} characters")
-        content = await _layout_file(request)
+        content = await layout_file(request)
         painted = self._painter.known(model, content, labels)
         if painted is None:
             painted = await _answer(
@@ -127,7 +126,7 @@ class PaintPage:
     async def read(self, request: Request) -> Response:
         """The class ids of a layout, at the size of the canvas."""
         labels = choice(parameters(request, "labels"), "labels", "auto", _LABELS)
-        content = await _layout_file(request)
+        content = await layout_file(request)
         description, size = self._painter.default.description, self._painter.size()
         found = await _answer(
             request,
@@ -272,21 +271,6 @@ async def _unless_gone(request: Request, found: "Future[Result]") -> Result:
     if result.cancelled():
         raise HTTPException(_GONE, "dropped")
     return result.result()
-
-
-async def _layout_file(request: Request) -> bytes:
-    """A request's body.
-
-    Raises:
-        HTTPException: It is empty, or a form.
-    """
-    content = await request.body()
-    if not content:
-        raise HTTPException(400, "the request has no body; expected a layout file, such as a PNG of class ids")
-    cut = content.startswith(_PNG[:4]) and not content.startswith(_PNG)  # curl -d takes line ends out
-    if content.startswith(b"--") or cut:  # between a form's parts, as curl -F sends them
-        raise HTTPException(400, "the body is a form's, no layout file; send the file itself: curl --data-binary @FILE")
-    return content
 
 
 async def _picture(painted: Painted, image: int, form: ImageFormat) -> Response:

@@ -1,4 +1,4 @@
-"""Parameters of requests: only those that are known, once each, and what they may be."""
+"""What requests may say: parameters that are known, once each, and a layout file as the body."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from crn_tf.errors import one_line
 
+_PNG = b"\x89PNG\r\n\x1a\n"  # what such a file begins with
 Choice = TypeVar("Choice")
 
 
@@ -55,3 +56,18 @@ def choice(asked: dict[str, str], name: str, default: str, choices: Mapping[str,
     if text not in choices:
         raise HTTPException(400, f"{name} is {one_line(text, 80)!r}; expected {', '.join(choices)}")
     return choices[text]
+
+
+async def layout_file(request: Request) -> bytes:
+    """A request's body.
+
+    Raises:
+        HTTPException: It is empty, or a form.
+    """
+    content = await request.body()
+    if not content:
+        raise HTTPException(400, "the request has no body; expected a layout file, such as a PNG of class ids")
+    cut = content.startswith(_PNG[:4]) and not content.startswith(_PNG)  # curl -d takes line ends out
+    if content.startswith(b"--") or cut:  # between a form's parts, as curl -F sends them
+        raise HTTPException(400, "the body is a form's, no layout file; send the file itself: curl --data-binary @FILE")
+    return content
