@@ -22,7 +22,8 @@ from crn_tf.evaluation.kept_segmenters import SEGMENTERS
 from crn_tf.saved.run_folder import RunFolder, newest_run
 from crn_tf.starting import silence_pillow, start_tensorflow, warn_of_slowness
 from crn_tf.training.cluster import find_cluster
-from crn_tf.training.flags import DEMO, Strategy, TrainFlags
+from crn_tf.training.flag_groups import Strategy
+from crn_tf.training.flags import DEMO, TrainFlags
 from crn_tf.training.interruptions import Interruptions
 from crn_tf.training.objectives import FIXED, OBJECTIVES, SEGMENTATION
 from crn_tf.training.settings import FIXED_AT_START, TrainSettings

@@ -11,7 +11,7 @@ from crn_tf.saved.run_folder import RunFolder, no_weights
 from crn_tf.training.building import describe_model
 from crn_tf.training.cluster import Cluster
 from crn_tf.training.distribution import check_compiled, check_shared, choose_devices
-from crn_tf.training.flags import Strategy
+from crn_tf.training.flag_groups import Strategy
 from crn_tf.training.memory import available_in_words
 from crn_tf.training.memory_needs import StepKind, check_memory, choose_recomputation, training_memory_gb
 from crn_tf.training.opening import about_rate_and_average, about_rebalancing, check_goes_on
