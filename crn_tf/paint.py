@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     size = check(asked)
     weights = asked.weights or (bundled_model(),)
 
-    from crn_tf.pages.local_server import addresses, listen, page_address
+    from crn_tf.pages.local_server import addresses, listen, network_address, page_address
     from crn_tf.pages.local_server import serve as serve_page
 
     listening = listen(asked.host, asked.port)  # a port that is taken is known before TensorFlow is
@@ -109,6 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         painter.warm_up()
     page = PaintPage(painter, starts)
     address = page_address(listening, asked.host)
+    if others := network_address(listening):
+        print(f"other machines open {others}")
     print(f"serving {address} until Ctrl-C", flush=True)
     if not asked.no_browser:
         open_browser(address)
@@ -128,8 +130,6 @@ def check(asked: PaintSettings) -> Size | None:
         UsageError: One does not, alone or with others.
         UserError: A model or the data set is not there.
     """
-    if not 0 <= asked.port <= 65535:
-        raise UsageError(f"--port must be 0 to 65535, not {asked.port}")
     if asked.data is None and asked.dataset != "toy":
         for name, default in (("dataset", None), ("split", "val"), ("labels", "auto")):
             if getattr(asked, name) != default:

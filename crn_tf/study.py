@@ -216,12 +216,10 @@ def serve(asked: ServeStudy) -> None:
         UsageError: The port or the address makes no sense.
         UserError: The folder is no study's, another process serves it, or the port is taken.
     """
-    if not 0 <= asked.port <= 65535:
-        raise UsageError(f"--port must be 0 to 65535, not {asked.port}")
     folder = StudyFolder(asked.study)
     study = read_study(folder)
 
-    from crn_tf.pages.local_server import addresses, listen, page_address
+    from crn_tf.pages.local_server import addresses, listen, network_address, page_address
     from crn_tf.pages.local_server import serve as serve_page
     from crn_tf.pages.study_answers import AnswersFile
     from crn_tf.pages.study_server import study_app
@@ -232,6 +230,8 @@ def serve(asked: ServeStudy) -> None:
     begun = len(answers.participants)
     finished = sum(who.finished for who in answers.participants.values())
     print(f"{begun} participants so far, {finished} of them finished; answers go to {folder.answers}")
+    if asked.address is None and (others := network_address(listening)):
+        print(f"participants on other machines open {others}")
     print(f"serving {asked.address or page_address(listening, asked.host)} until Ctrl-C", flush=True)
     serve_page(app, listening)
 

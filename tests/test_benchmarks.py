@@ -1,7 +1,9 @@
 """The benchmarks: results that agree with each other, operations counted by hand, and a line when a worker dies."""
 
+import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -203,7 +205,12 @@ def test_strokes_are_measured_until_their_pictures_are_there(tmp_path):
     measured = json.loads((tmp_path / "paint.json").read_text())
     assert measured | {"size": "96x192", "parameters": 1504067, "strokes": 4} == measured
     assert 0 < measured["synthesis"] < measured["median"] <= measured["slowest"]
-    assert result.stdout.startswith("stroke to picture, 96x192, 1,504,067 parameters: median ")
+    assert result.stdout.startswith("layout to picture over HTTP, 96x192, 1,504,067 parameters: median ")
+    if shutil.which("chromium") and importlib.util.find_spec("playwright"):
+        shown = run("paint.py", "--strokes", 2, "--browser", "--json", tmp_path / "shown.json", cwd=tmp_path)
+        assert shown.returncode == 0, shown.stderr
+        measured = json.loads((tmp_path / "shown.json").read_text())
+        assert 0 < measured["synthesis"] < measured["median"] and "mouse to picture on the page" in shown.stdout
     gone = run("paint.py", "--weights", tmp_path / "nowhere", cwd=tmp_path)
     assert gone.returncode == 1 and "no weights" in gone.stderr and "Traceback" not in gone.stderr
 

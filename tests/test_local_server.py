@@ -10,7 +10,17 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from crn_tf.errors import UsageError, UserError
-from crn_tf.pages.local_server import HEADERS, Addresses, addresses, guarded, json_object, listen, page_address
+from crn_tf.pages import local_server
+from crn_tf.pages.guard import HEADERS, Addresses
+from crn_tf.pages.local_server import (
+    addresses,
+    guarded,
+    json_object,
+    listen,
+    network_address,
+    page_address,
+    page_files,
+)
 
 
 async def echo(request: Request) -> Response:
@@ -52,6 +62,7 @@ def client():
         ({"host": "here:81"}, 403),
         ({"host": "here:80.evil.example"}, 403),
         ({"host": ""}, 403),
+        ({"host": "x" * 5000}, 403),
         ({"origin": "http://evil.example"}, 403),
         ({"origin": "https://here:80"}, 403),
         ({"origin": "null"}, 403),
@@ -61,6 +72,7 @@ def test_only_its_own_host_and_origin_are_answered(client, headers, status):
     answer = client.post("/echo", json={"a": 1}, headers=headers)
     assert answer.status_code == status
     assert answer.json() == {"a": 1} if status == 200 else "error" in answer.json()
+    assert len(answer.text) < 200
 
 
 def test_two_hosts_are_none(client):
@@ -140,11 +152,38 @@ def test_all_addresses_of_the_machine_are_meant_by_zeros():
         known = addresses(listening, "0.0.0.0")
         assert {f"127.0.0.1:{port}", f"{socket.gethostname().lower()}:{port}"} <= known.hosts
         assert f"0.0.0.0:{port}" not in known.hosts
+        assert page_address(listening, "0.0.0.0") == f"http://127.0.0.1:{port}/"
+        told = network_address(listening)
+        assert told.removeprefix("http://").removesuffix("/") in known.hosts  # so it is answered under it
+
+
+def test_without_a_network_the_machine_has_a_name(monkeypatch):
+    with listen("0.0.0.0", 0) as listening:
+        monkeypatch.setattr(local_server.socket.socket, "connect", unreachable)
+        assert network_address(listening) == f"http://{socket.gethostname().lower()}:{listening.getsockname()[1]}/"
+    with listen("127.0.0.1", 0) as listening:
+        assert network_address(listening) is None
+
+
+def unreachable(*_) -> None:
+    raise OSError("Network is unreachable")
+
+
+def test_what_editors_leave_is_no_part_of_a_page(tmp_path, monkeypatch):
+    folder = tmp_path / "static/paint"
+    folder.mkdir(parents=True)
+    for name in ("index.html", "a.js", "a.css", "a.js.orig", "a.js~", ".DS_Store", ".#a.js", "README"):
+        (folder / name).touch()
+    monkeypatch.setattr(local_server.resources, "files", lambda _: tmp_path)
+    assert page_files("paint") == {"/": "index.html", "/a.js": "a.js", "/a.css": "a.css"}
 
 
 def test_a_port_that_is_taken_and_a_host_that_is_none_are_one_line():
     with listen("127.0.0.1", 0) as listening, pytest.raises(UserError, match="try another --port"):
         listen("127.0.0.1", listening.getsockname()[1])
+    for port in (-1, 65536):
+        with pytest.raises(UsageError, match=f"--port must be 0 to 65535, not {port}"):
+            listen("127.0.0.1", port)
     with pytest.raises(UserError, match="expected an address of this machine"):
         listen("no such host", 0)
     with pytest.raises(UserError, match="cannot listen at 192"):

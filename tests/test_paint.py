@@ -25,6 +25,7 @@ from crn_tf.saved.bundled import bundled_model, write_bundled
 from crn_tf.saved.checkpoints import save_weights
 from crn_tf.test import main as synthesize
 from crn_tf.train import main as train
+from tests.paint_pages import Painter
 from tests.paintings import Colours, decoded, indexed_png, served
 
 TOY = ToyDataSet.classes
@@ -70,8 +71,11 @@ def test_its_pictures_are_test_pys_and_ctrl_c_ends_it(tmp_path):
             assert expected.std() > 1  # of a picture, not of an even grey
             np.testing.assert_array_equal(decoded(get(f"{address}/api/synthesize?{query}", body)), expected, name)
         if shutil.which("curl"):  # as the documentation shows it
-            wanted = ("--data-binary", f"@{tmp_path / 'palette.png'}", "--output", str(tmp_path / "curl.png"))
-            subprocess.run(["curl", "--silent", *wanted, f"{address}/api/synthesize"], check=True)
+            curl = ("curl", "--silent", "--fail-with-body", f"{address}/api/synthesize")
+            curl = (*curl, "--output", tmp_path / "curl.png")
+            wrong = subprocess.run([*curl, "-F", f"file=@{tmp_path / 'palette.png'}"])
+            assert wrong.returncode == 22 and "curl --data-binary @FILE" in (tmp_path / "curl.png").read_text()
+            subprocess.run([*curl, "--data-binary", f"@{tmp_path / 'palette.png'}"], check=True)
             expected = np.asarray(Image.open(tmp_path / "results/palette_0.png"))
             np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "curl.png")), expected)
         told = json.loads(get(f"{address}/api/model"))
@@ -83,6 +87,31 @@ def test_its_pictures_are_test_pys_and_ctrl_c_ends_it(tmp_path):
         assert process.returncode == 130 and errors.splitlines()[-1] == "stopped" and "Traceback" not in output + errors
 
 
+def test_what_is_painted_with_the_mouse_and_downloaded_is_test_pys_too(tmp_path, open_page):
+    """The page, the server and test.py: each by itself may be right, and still speak of another layout."""
+    weights = save(tmp_path / "model.weights.h5", 16, 2)
+    with served("--weights", weights) as (address, _, _):
+        painter = Painter(open_page(address))
+        painter.begin(np.asarray(LAYOUT))
+        painter.choose(TOY.names.index("car"))
+        painter.size(5)
+        painter.drag((4, 10), (20, 4), (28, 12))
+        painted = painter.ids.copy()
+        assert (painted != LAYOUT).any()
+        shown = painter.wait_for_picture()
+        ((_, picture),) = painter.download("picture")
+        ((_, palette),) = painter.download("palette")
+        pixels = np.asarray(Image.open(picture))
+        (tmp_path / "painted.png").write_bytes(palette.read_bytes())
+        painter.page.close()
+    synthesize(["--weights", str(weights), "--layouts", str(tmp_path / "painted.png"), "--out", str(tmp_path / "out")])
+    expected = np.asarray(Image.open(tmp_path / "out/painted_0.png"))
+    assert expected.std() > 1
+    np.testing.assert_array_equal(pixels, expected)
+    np.testing.assert_array_equal(shown, expected)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "painted.png")), painted)
+
+
 def test_whoever_reaches_the_machine_may_paint_only_where_that_was_asked_for(tmp_path):
     description = ModelDescription(8, (4, 8), 1, 0.01, TOY)
     write_bundled(tmp_path / "bundled", description.build(), description, "")
@@ -92,6 +121,8 @@ def test_whoever_reaches_the_machine_may_paint_only_where_that_was_asked_for(tmp
         port = address.rpartition(":")[2]
         assert address == f"http://127.0.0.1:{port}"
         assert json.loads(get(f"http://localhost:{port}/api/model"))["images"] == 1
+        (others,) = (line.split()[-1] for line in lines if line.startswith("other machines open "))
+        assert json.loads(get(f"{others}api/model"))["images"] == 1
         request = urllib.request.Request(f"{address}/api/model", headers={"host": f"evil.example:{port}"})
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(request, timeout=20)
@@ -106,7 +137,7 @@ def test_where_no_model_came_along_one_has_to_be_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        (("--port", "70000"), UsageError, "--port must be 0 to 65535"),
+        (("--weights", ".", "--port", "70000"), UsageError, "--port must be 0 to 65535"),
         (("--size", "8"), UsageError, "--size must be like"),
         (("--split", "train"), UsageError, "--split has no meaning without --data"),
         (("--labels", "ids"), UsageError, "--labels has no meaning without --data"),

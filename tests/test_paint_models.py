@@ -46,6 +46,16 @@ def test_only_the_last_few_are_kept():
     assert known == [False] * 4 + [True] * 8
 
 
+def test_a_draft_that_is_asked_often_leaves_the_large_models_pictures():
+    painter = Painter([model("a"), model("small", draft=True)])
+    first = indexed_png(layout(0), TOY)
+    painter.paint(painter.default, first, "ids")
+    for seed in range(12):
+        painter.paint(painter.models["small"], indexed_png(layout(seed), TOY), "ids")
+    assert painter.known(painter.default, first, "ids") is not None
+    assert painter.known(painter.models["small"], first, "ids") is None
+
+
 def test_each_model_has_its_size_and_its_own_pictures():
     painter = Painter([model("a"), model("b", height=16, images=1, draft=True)])
     assert painter.size() == (8, 16)

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -23,11 +24,12 @@ from crn_tf.data.images import encode_image
 from crn_tf.data.layouts import colorize
 from crn_tf.data.toy import ToyDataSet
 from crn_tf.model.description import ModelDescription
-from crn_tf.pages import local_server
-from crn_tf.pages.local_server import Addresses, addresses, listen
+from crn_tf.pages import guard
+from crn_tf.pages.guard import Addresses
+from crn_tf.pages.local_server import addresses, listen, make_server
 from crn_tf.pages.paint_models import Painter, PaintModel
 from crn_tf.pages.paint_server import LARGEST, PaintPage, paint_app
-from crn_tf.pages.paint_starts import AllStarts, DataStarts, DrawnStarts
+from crn_tf.pages.paint_starts import AllStarts, DataStarts, DrawnStarts, Start
 from tests.paintings import Colours, decoded, encoded, indexed_png
 
 TOY = ToyDataSet.classes
@@ -81,6 +83,7 @@ def said(answer) -> list[str]:
 def test_the_model_tells_what_is_needed_to_draw(client):
     told = client.get("/api/model").json()
     assert (told["size"], told["images"], told["void"]) == ([8, 16], 2, 9)
+    assert len(told["run"]) == 16 and told["run"] == client.get("/api/model").json()["run"]
     assert told["classes"][3] == {"id": 3, "name": "road", "color": [128, 64, 128], "file_id": 3}
     assert (
         len(told["classes"]) == 10
@@ -196,6 +199,23 @@ def test_bodies_that_are_no_layouts_are_one_line(client):
         assert client.post(f"/api/{path}", content=bytes(LARGEST + 1)).status_code == 413
 
 
+def test_a_server_that_was_started_again_says_so(client):
+    page = make_page()
+    with TestClient(paint_app(page, KNOWN)) as again:
+        assert again.get("/api/model").json()["run"] != client.get("/api/model").json()["run"]
+    page.close()
+
+
+def test_forms_are_told_how_to_send_a_file(client):
+    """curl -F sends parts, curl -d sends a file without its line ends."""
+    for path in ("synthesize", "read"):
+        parts = client.post(f"/api/{path}", files={"file": ("layout.png", sent(0))})
+        cut = client.post(f"/api/{path}", content=sent(0).replace(b"\r", b"").replace(b"\n", b""))
+        for answer in (parts, cut):
+            assert answer.status_code == 400 and "send the file itself: curl --data-binary @FILE" in answer.text
+            assert answer.text.endswith('"}\n')  # a terminal's next line is a new one
+
+
 def test_the_page_itself_is_served(client):
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
@@ -207,22 +227,29 @@ def test_the_page_itself_is_served(client):
 
 
 @pytest.fixture
-def running():
-    """A server in a thread: its address, and the network it paints with."""
-    import uvicorn
+def slow():
+    return Slow()
 
-    slow = Slow()
-    page = make_page(slow)
+
+@pytest.fixture
+def page(slow):
+    made = make_page(slow)
+    yield made
+    slow.go.set()
+    made.close()
+
+
+@pytest.fixture
+def running(page, slow):
+    """A server in a thread: its address, and the network it paints with."""
     with listen("127.0.0.1", 0) as listening:
-        app = paint_app(page, addresses(listening, "127.0.0.1"))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+        server = make_server(paint_app(page, addresses(listening, "127.0.0.1")))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}", slow
         slow.go.set()
         server.should_exit = True
         thread.join(20)
-    page.close()
 
 
 def ask(address: str, body: bytes, **parameters) -> tuple[int, bytes]:
@@ -298,6 +325,41 @@ def test_other_images_and_files_do_not_wait_for_a_picture_that_takes_long(runnin
         assert long.result(20)[0] == 200
 
 
+class Stuck:
+    """A layout to start from whose disk does not answer."""
+
+    def __init__(self, go: threading.Event) -> None:
+        self._go = go
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Start:
+        return Start("stuck", "data", lambda size: layout(0) if self._go.wait(20) else layout(1), None)
+
+
+def test_thumbnails_take_no_places_of_files_that_are_read(running, page, slow, monkeypatch):
+    address, _ = running
+    monkeypatch.setattr(page, "_starts", Stuck(slow.go))
+    slow.go.clear()
+
+    def thumbnail() -> int:
+        try:
+            with urllib.request.urlopen(f"{address}/api/starts/0/thumbnail", timeout=20) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    with ThreadPoolExecutor(50) as pool:
+        asked = [pool.submit(thumbnail) for _ in range(40)]
+        until(lambda: sum(each.done() for each in asked) == 40 - 33)  # the others wait, as many as may
+        with urllib.request.urlopen(f"{address}/api/read", sent(5), timeout=20) as answer:
+            assert answer.read() == layout(5).tobytes()
+        slow.go.set()
+        assert [each.result(20) for each in asked].count(200) == 33
+
+
 def connect(address: str) -> socket.socket:
     parts = urlsplit(address)
     return socket.create_connection((parts.hostname, parts.port), timeout=20)
@@ -308,7 +370,7 @@ def request_head(address: str, length: int) -> bytes:
     return f"POST /api/synthesize HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n".encode()
 
 
-def test_who_has_gone_is_not_computed_for(running):
+def test_who_has_gone_is_not_computed_for(running, page):
     address, slow = running
     slow.go.clear()
     with ThreadPoolExecutor(2) as pool:
@@ -317,9 +379,10 @@ def test_who_has_gone_is_not_computed_for(running):
         for number in range(1, 41):  # more than may wait at once: the places of those who have gone are free again
             with connect(address) as connection:
                 connection.sendall(request_head(address, len(sent(number))) + sent(number))
-                time.sleep(0.02)
+                until(page.waiting)
+            until(lambda: not page.waiting())
         last = pool.submit(ask, address, sent(99))
-        time.sleep(0.3)
+        until(page.waiting)
         slow.go.set()
         assert first.result(20)[0] == last.result(20)[0] == 200
     assert len(slow.calls) == 2
@@ -385,8 +448,82 @@ def test_slow_clients_hold_nobody_up(running):
         connection.close()
 
 
+def test_silent_connections_shut_nobody_out_and_are_closed(monkeypatch, running):
+    """Those that send nothing, half a head, or that and byte after byte; the others are answered meanwhile."""
+    address, _ = running
+    monkeypatch.setattr(guard, "SLOWEST_REQUEST", 3.0)
+    connections = [connect(address) for _ in range(300)]
+    for connection in connections[100:]:
+        with suppress(OSError):  # closed already, where this takes long
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: ")
+    assert ask(address, sent(0))[0] == 200
+    used = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
+    for _ in range(2):  # half a head after an answer
+        used.request("GET", "/api/model")
+        assert used.getresponse().read()
+    used.sock.sendall(b"GET")
+    connections.append(used.sock)
+    began = time.monotonic()
+    while time.monotonic() < began + 2:
+        time.sleep(0.2)
+        for connection in connections[200:300]:
+            with suppress(OSError):
+                connection.sendall(b"x")
+    assert [closed(connection) for connection in connections] == [True] * 301
+    assert time.monotonic() < began + 8
+    assert ask(address, sent(1))[0] == 200
+    for connection in connections:
+        connection.close()
+
+
+def closed(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_too_many_requests_at_once_are_one_line(monkeypatch, running):
+    address, _ = running
+    monkeypatch.setattr(guard, "_MOST_REQUESTS", 20)
+    connections = [connect(address) for _ in range(20)]
+    for connection in connections:
+        connection.sendall(request_head(address, len(sent(0))) + sent(0)[:50])
+    until(lambda: ask(address, sent(1))[0] == 503)
+    said = json.loads(ask(address, sent(1))[1])
+    assert said == {"error": "too many requests at once; try again in a moment"}
+    connections[0].sendall(sent(0)[50:])
+    assert connections[0].recv(15) == b"HTTP/1.1 200 OK"
+    until(lambda: ask(address, sent(1))[0] == 200)
+    for connection in connections:
+        connection.close()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("headers", [{}, {"Host": "evil.example"}])
+def test_who_sends_too_much_comes_to_read_why(running, chunked, headers):
+    """As urllib does it, which sends all of it before it reads, and asks to close the connection."""
+    address, _ = running
+    body = bytes(3 * LARGEST)
+    given = iter([body[:LARGEST], body[LARGEST:]]) if chunked else body
+    request = urllib.request.Request(f"{address}/api/synthesize", given, headers)
+    with pytest.raises(urllib.error.HTTPError) as caught, urllib.request.urlopen(request, timeout=20):
+        pass
+    with caught.value as answer:
+        words = "asked for as evil.example; open it under the address" if headers else "larger than 8,388,608 bytes"
+        assert answer.code == (403 if headers else 413) and words in json.load(answer)["error"]
+
+
+def test_who_waits_to_send_too_much_is_not_told_to(running):
+    address, _ = running
+    head = request_head(address, LARGEST + 1).replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+    with connect(address) as connection:
+        connection.sendall(head)
+        assert connection.recv(12) == b"HTTP/1.1 413"
+
+
 def test_a_body_that_does_not_come_is_given_up(monkeypatch):
-    monkeypatch.setattr(local_server, "_SLOWEST_REQUEST", 0.1)
+    monkeypatch.setattr(guard, "SLOWEST_REQUEST", 0.1)
     page, answers = make_page(), []
 
     async def never() -> dict:

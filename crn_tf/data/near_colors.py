@@ -3,6 +3,8 @@
 A colour profile, a screenshot or a lossy format moves each colour a little; a brush with soft edges blends two.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,12 +31,17 @@ def reaches(classes: ClassTable) -> dict[Color, int]:
     return {color: int(reach) for color, reach in zip(known, (distances.min(1) - 1) // 2, strict=True)}
 
 
+@lru_cache(maxsize=2)  # 16 MiB each, which take longer to make than a small layout to read
 def near_table(classes: ClassTable) -> NDArray[np.uint8]:
-    """uint8 [2**24]: class for every colour R << 16 | G << 8 | B within reach of the table's, 255 for all others."""
+    """uint8 [2**24]: class for every colour R << 16 | G << 8 | B within reach of the table's, 255 for all others.
+
+    It is kept, and can be read only.
+    """
     known = classes.class_colors
     table = np.full((256, 256, 256), NO_CLASS, np.uint8)
     for color, reach in reaches(classes).items():
         table[tuple(slice(max(value - reach, 0), value + reach + 1) for value in color)] = known[color]
+    table.flags.writeable = False
     return table.reshape(-1)
 
 

@@ -5,45 +5,29 @@ requests to it too, so it answers only those whose `Host` is its own and whose `
 path of a request becomes a path of the disk: what can be asked for is listed beforehand.
 """
 
-import asyncio
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from crn_tf.errors import UsageError, UserError, one_line
 from crn_tf.files import parse_json, system_words
+from crn_tf.pages.guard import LARGEST_REQUEST, Addresses, Guard, Problem
 
-LARGEST_REQUEST = 1 << 16  # bytes of a request's body, if a page does not say otherwise
-_SLOWEST_REQUEST = 20.0  # seconds in which a body has to come
+if TYPE_CHECKING:
+    import uvicorn
+
+_ALL = ("0.0.0.0", "::")  # addresses of a machine, as it writes them itself
 _MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-store",
-}
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """Under which addresses a page is reached: values of `Host` and `Origin` that are answered."""
-
-    hosts: frozenset[str]
-    origins: frozenset[str]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -54,8 +38,11 @@ def listen(host: str, port: int) -> socket.socket:
         port: 0 for one that is free.
 
     Raises:
+        UsageError: There are no such ports.
         UserError: The port is taken, or the machine has no such address.
     """
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port must be 0 to 65535, not {port}")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
@@ -87,10 +74,10 @@ def addresses(listening: socket.socket, host: str, outside: str | None = None) -
     """
     own, port = listening.getsockname()[:2]
     names = {host, own}
-    if own in ("127.0.0.1", "::1", "0.0.0.0", "::"):
+    if own in ("127.0.0.1", "::1", *_ALL):
         names |= {"localhost", "127.0.0.1", "::1"}
-    if own in ("0.0.0.0", "::"):
-        names = (names | _names_of_this_machine()) - {"0.0.0.0", "::"}
+    if own in _ALL:
+        names = (names | _names_of_this_machine()) - set(_ALL)
     written = {f"[{name}]" if ":" in name else name.lower() for name in names}
     hosts = {f"{name}:{port}" for name in written} | (written if port == 80 else set[str]())
     origins = {f"http://{one}" for one in hosts}
@@ -111,94 +98,13 @@ def _names_of_this_machine() -> set[str]:
     return found | {socket.gethostname(), socket.getfqdn()}
 
 
-class _Refused(Exception):
-    """A request that is not answered, with the status that says why."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-
-
-class _Guard:
-    """Lets only requests of the page's own through, of a size that is allowed, and puts headers on each answer."""
-
-    def __init__(self, app: ASGIApp, known: Addresses, largest: int) -> None:
-        self._app, self._known, self._largest = app, known, largest
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":  # starting and stopping; no page of ours has WebSockets
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                mine = {name.encode(): value.encode() for name, value in HEADERS.items()}
-                message["headers"] = [*((n, v) for n, v in message["headers"] if n.lower() not in mine), *mine.items()]
-            await send(message)
-
-        try:
-            self._check_sender(scope)
-            body = await asyncio.wait_for(self._read(receive), _SLOWEST_REQUEST)
-        except TimeoutError:
-            await _problem(408, "the request took too long")(scope, receive, send_with_headers)
-            return
-        except _Refused as refusal:
-            await _problem(refusal.status, str(refusal))(scope, receive, send_with_headers)
-            return
-        given = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def receive_again() -> Message:
-            return given.pop() if given else await receive()
-
-        await self._app(scope, receive_again, send_with_headers)
-
-    def _check_sender(self, scope: Scope) -> None:
-        """Compare a request's headers with what the page listens on.
-
-        Raises:
-            _Refused: They are another page's, or the request is larger than allowed.
-        """
-
-        def values(wanted: bytes) -> list[str]:
-            return [value.decode("latin-1").lower() for name, value in scope["headers"] if name.lower() == wanted]
-
-        hosts = values(b"host")
-        if len(hosts) != 1 or hosts[0] not in self._known.hosts:
-            raise _Refused(403, "this page is not served under that name")
-        if any(origin not in self._known.origins for origin in values(b"origin")):
-            raise _Refused(403, "requests of other pages are not answered")
-        lengths = values(b"content-length")
-        if any(not length.isdecimal() or int(length[:20]) > self._largest for length in lengths):
-            raise _Refused(413, f"the request is larger than {self._largest:,} bytes")
-
-    async def _read(self, receive: Receive) -> bytes:
-        """Read a request's body, of which no length may have been told.
-
-        Raises:
-            _Refused: It is larger than allowed.
-        """
-        body, more = bytearray(), True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self._largest:
-                raise _Refused(413, f"the request is larger than {self._largest:,} bytes")
-        return bytes(body)
-
-
-def _problem(status: int, why: str) -> JSONResponse:
-    """An answer that says in one line what is wrong."""
-    return JSONResponse({"error": one_line(why)}, status)
-
-
 async def _say(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
-        return _problem(error.status_code, error.detail)
+        return Problem(error.status_code, error.detail)
     if isinstance(error, UserError):  # the disk is full: whoever started the server reads it too
         print(f"error: {error}", file=sys.stderr)
-        return _problem(503, str(error))
-    return _problem(500, "the server made a mistake; its terminal says which")
+        return Problem(503, str(error))
+    return Problem(500, "the server made a mistake; its terminal says which")
 
 
 async def _no_icon(request: Request) -> Response:
@@ -215,7 +121,17 @@ def guarded(routes: Sequence[BaseRoute], known: Addresses, largest_request: int 
     """
     everywhere: list[BaseRoute] = [Route("/favicon.ico", _no_icon, methods=["GET"])]  # browsers ask for it unasked
     handlers: dict[Any, Any] = {HTTPException: _say, UserError: _say, Exception: _say}
-    return _Guard(Starlette(routes=[*routes, *everywhere], exception_handlers=handlers), known, largest_request)
+    return Guard(Starlette(routes=[*routes, *everywhere], exception_handlers=handlers), known, largest_request)
+
+
+def page_files(folder: str) -> dict[str, str]:
+    """The files of a page's folder in `crn_tf/pages/static/` by their addresses, for `static_routes`.
+
+    index.html is at "/". Editors and systems leave files of other kinds there, which are no part of the page.
+    """
+    names = [file.name for file in resources.files("crn_tf.pages").joinpath("static", folder).iterdir()]
+    own = sorted(name for name in names if not name.startswith(".") and name.endswith(tuple(_MEDIA_TYPES)))
+    return {"/" if name == "index.html" else f"/{name}": name for name in own}
 
 
 def static_routes(folder: str, files: dict[str, str]) -> list[BaseRoute]:
@@ -255,26 +171,50 @@ def json_object(body: bytes, content_type: str | None) -> dict[str, Any]:
     return found
 
 
-def serve(app: ASGIApp, listening: socket.socket) -> None:
-    """Answer requests until Ctrl-C or SIGTERM. Nothing is logged of who asks."""
+def make_server(app: ASGIApp) -> "uvicorn.Server":
+    """A server that has not begun: its `run` takes the sockets. Nothing is logged of who asks."""
     import uvicorn
+
+    from crn_tf.pages.connections import Connection
 
     settings = uvicorn.Config(
         app,
+        http=Connection,
         access_log=False,
         log_level="error",
         server_header=False,
         proxy_headers=False,  # whoever asks is not asked for
         ws="none",
         lifespan="off",
-        limit_concurrency=256,
         timeout_graceful_shutdown=5,
     )
-    uvicorn.Server(settings).run(sockets=[listening])
+    return uvicorn.Server(settings)
+
+
+def serve(app: ASGIApp, listening: socket.socket) -> None:
+    """Answer requests until Ctrl-C or SIGTERM."""
+    make_server(app).run(sockets=[listening])
 
 
 def page_address(listening: socket.socket, host: str) -> str:
     """What to open in a browser on this machine."""
-    own, port = listening.getsockname()[:2]
-    name = "127.0.0.1" if own in ("0.0.0.0", "::") else host
-    return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
+    own = listening.getsockname()[0]
+    return _address(listening, "127.0.0.1" if own in _ALL else host)
+
+
+def network_address(listening: socket.socket) -> str | None:
+    """What to open in a browser on another machine; None if the page listens at one address, which is told already."""
+    if listening.getsockname()[0] not in _ALL:
+        return None
+    with socket.socket(listening.family, socket.SOCK_DGRAM) as unused:
+        try:
+            # Nothing is sent: the system only says from which of its addresses it would send to others.
+            unused.connect(("2001:db8::1" if listening.family == socket.AF_INET6 else "192.0.2.1", 9))
+            name = unused.getsockname()[0]
+        except OSError:  # no network
+            name = socket.gethostname().lower()
+    return _address(listening, name)
+
+
+def _address(listening: socket.socket, name: str) -> str:
+    return f"http://{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}/"

@@ -19,7 +19,7 @@ from crn_tf.precision import Precision
 from crn_tf.saved.run_folder import WEIGHTS_NAME
 from crn_tf.tensors import Layout, Pixels
 
-_KEPT = 8  # layouts whose pictures are kept
+_KEPT = 8  # layouts of each model whose pictures are kept
 
 
 class Synthesizes(Protocol):
@@ -64,7 +64,7 @@ class Painted:
 
 
 class Painter:
-    """Makes pictures of layouts, and keeps the last few."""
+    """Makes pictures of layouts, and keeps the last few of each model."""
 
     def __init__(self, models: Sequence[PaintModel]) -> None:
         """Paint with models of the same classes; the first is the one that is used if none is named.
@@ -81,9 +81,10 @@ class Painter:
                 )
         self.models = {model.name: model for model in models}
         self.default = first
-        # By model, file and how it is to be read; by model and layout.
-        self._read: Recent[tuple[str, bytes, Labels], tuple[bytes, ReadLayout]] = Recent(_KEPT)
-        self._painted: Recent[tuple[str, bytes], Painted] = Recent(_KEPT)
+        # For each model, as a draft is asked more often: by file and how it is to be read; by layout.
+        self._read: dict[str, Recent[tuple[bytes, Labels], tuple[bytes, ReadLayout]]]
+        self._read = {name: Recent(_KEPT) for name in self.models}
+        self._painted: dict[str, Recent[bytes, Painted]] = {name: Recent(_KEPT) for name in self.models}
 
     def size(self) -> Size:
         """Height and width of the canvas: the first model's."""
@@ -96,7 +97,7 @@ class Painter:
 
     def known(self, model: PaintModel, content: bytes, labels: Labels) -> Painted | None:
         """What was made of the same file, if that is still kept. Takes no time."""
-        read = self._read.get((model.name, hashlib.sha256(content).digest(), labels))
+        read = self._read[model.name].get((hashlib.sha256(content).digest(), labels))
         return self._finished(model, *read) if read else None
 
     def paint(self, model: PaintModel, content: bytes, labels: Labels) -> Painted:
@@ -113,18 +114,18 @@ class Painter:
         description = model.description
         layout = read_sent_layout(content, description.classes, description.image_size, description.fit, labels)
         ids = hashlib.sha256(layout.layout.tobytes()).digest()
-        self._read.put((model.name, hashlib.sha256(content).digest(), labels), (ids, layout))
+        self._read[model.name].put((hashlib.sha256(content).digest(), labels), (ids, layout))
         if (found := self._finished(model, ids, layout)) is not None:
             return found
         start = time.perf_counter()
         images = model.synthesizer(layout.layout[None])[0]
         painted = Painted(images, time.perf_counter() - start, layout.warnings)
-        self._painted.put((model.name, ids), painted)
+        self._painted[model.name].put(ids, painted)
         return painted
 
     def _finished(self, model: PaintModel, ids: bytes, layout: ReadLayout) -> Painted | None:
         """What was made of a layout, with what there is to say of this file of it."""
-        found = self._painted.get((model.name, ids))
+        found = self._painted[model.name].get(ids)
         return found and Painted(found.images, found.seconds, layout.warnings)
 
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
+import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from importlib import resources
 from typing import TypeVar, get_args
 from urllib.parse import quote
 
@@ -19,9 +19,11 @@ from crn_tf.data.conventions import Labels
 from crn_tf.data.images import ImageFormat, Size, encode_image
 from crn_tf.data.layouts import colorize
 from crn_tf.errors import UserError, one_line
-from crn_tf.pages.local_server import Addresses, guarded, static_routes
+from crn_tf.pages.guard import Addresses
+from crn_tf.pages.local_server import guarded, page_files, static_routes
 from crn_tf.pages.paint_layouts import read_sent_layout
 from crn_tf.pages.paint_models import Painted, Painter, PaintModel
+from crn_tf.pages.paint_requests import choice, is_number, layout_file, parameters, whole_number
 from crn_tf.pages.paint_starts import Start, Starts
 from crn_tf.pages.paint_work import BusyError, OvertakenError, Worker
 
@@ -35,7 +37,6 @@ _MEDIA_TYPES: dict[ImageFormat, str] = {"png": "image/png", "jpg": "image/jpeg"}
 _LABELS: dict[str, Labels] = {name: name for name in get_args(Labels)}
 _GONE = 499  # as nginx calls it: whoever asked has gone, and nobody reads this
 Result = TypeVar("Result")
-Choice = TypeVar("Choice")
 
 
 class PaintPage:
@@ -49,20 +50,23 @@ class PaintPage:
             starts: The layouts.
         """
         self._painter, self._starts = painter, starts
-        # What is read for the page does not wait for a picture that takes seconds.
-        self._painting, self._reading = Worker(_MOST_WAITING), Worker(_MOST_WAITING)
+        self._run = secrets.token_hex(8)
+        # What is read for the page does not wait for a picture that takes seconds, nor a dropped file for thumbnails.
+        self._painting, self._reading, self._starting = (Worker(_MOST_WAITING) for _ in range(3))
+
+    def waiting(self) -> int:
+        """How many requests wait for pictures."""
+        return self._painting.waiting()
 
     def close(self) -> None:
         """Wait for what is being computed."""
-        self._painting.close()
-        self._reading.close()
+        for worker in (self._painting, self._reading, self._starting):
+            worker.close()
 
     def routes(self) -> list[BaseRoute]:
         """What can be asked for."""
-        names = [file.name for file in resources.files("crn_tf.pages").joinpath("static", "paint").iterdir()]
-        files = {"/" if name == "index.html" else f"/{name}": name for name in names}
         return [
-            *static_routes("paint", files),
+            *static_routes("paint", page_files("paint")),
             Route("/api/model", self.about, methods=["GET"]),
             Route("/api/synthesize", self.synthesize, methods=["POST"]),
             Route("/api/read", self.read, methods=["POST"]),
@@ -74,7 +78,7 @@ class PaintPage:
 
     async def about(self, request: Request) -> Response:
         """The models and their classes."""
-        _parameters(request)
+        parameters(request)
         first = self._painter.default.description
         classes = first.classes.for_drawing()
         models = [
@@ -90,6 +94,7 @@ class PaintPage:
         ]
         return JSONResponse(
             {
+                "run": self._run,
                 "size": first.image_size,
                 "images": first.num_images,
                 "classes": [{"file_id": row.pop("png_id"), **row} for row in classes],
@@ -102,15 +107,15 @@ class PaintPage:
 
     async def synthesize(self, request: Request) -> Response:
         """The picture of a layout."""
-        asked = _parameters(request, "model", "image", "format", "client", "labels")
+        asked = parameters(request, "model", "image", "format", "client", "labels")
         model = self._model(asked.get("model"))
-        image = _number(asked, "image", 0, model.description.num_images - 1)
-        form = _choice(asked, "format", "png", _FORMATS)
-        labels = _choice(asked, "labels", "auto", _LABELS)
+        image = whole_number(asked, "image", 0, model.description.num_images - 1)
+        form = choice(asked, "format", "png", _FORMATS)
+        labels = choice(asked, "labels", "auto", _LABELS)
         client = asked.get("client")
         if client is not None and not 1 <= len(client) <= _LONGEST_CLIENT:
             raise HTTPException(400, f"client: expected 1 to {_LONGEST_CLIENT} characters")
-        content = await _layout_file(request)
+        content = await layout_file(request)
         painted = self._painter.known(model, content, labels)
         if painted is None:
             painted = await _answer(
@@ -120,8 +125,8 @@ class PaintPage:
 
     async def read(self, request: Request) -> Response:
         """The class ids of a layout, at the size of the canvas."""
-        labels = _choice(_parameters(request, "labels"), "labels", "auto", _LABELS)
-        content = await _layout_file(request)
+        labels = choice(parameters(request, "labels"), "labels", "auto", _LABELS)
+        content = await layout_file(request)
         description, size = self._painter.default.description, self._painter.size()
         found = await _answer(
             request,
@@ -135,9 +140,9 @@ class PaintPage:
 
     async def starts(self, request: Request) -> Response:
         """Some of the layouts to start from."""
-        asked = _parameters(request, "from", "count")
-        first = _number(asked, "from", 0)
-        count = _number(asked, "count", 24, _MOST_STARTS)
+        asked = parameters(request, "from", "count")
+        first = whole_number(asked, "from", 0)
+        count = whole_number(asked, "count", 24, _MOST_STARTS)
         numbers = range(min(first, len(self._starts)), min(first + count, len(self._starts)))
         return JSONResponse(
             [
@@ -189,7 +194,7 @@ class PaintPage:
             except UserError as error:
                 return error
 
-        found = await _answer(request, self._reading, None, read_or_say)
+        found = await _answer(request, self._starting, None, read_or_say)
         if isinstance(found, UserError):
             print(f"warning: {found}", file=sys.stderr)
             raise HTTPException(404, f"{start.name} cannot be read; the server's terminal says why")
@@ -214,9 +219,9 @@ class PaintPage:
         Raises:
             HTTPException: There is none.
         """
-        _parameters(request)
+        parameters(request)
         number = request.path_params["number"]
-        if not _is_number(number) or int(number) >= len(self._starts):
+        if not is_number(number) or int(number) >= len(self._starts):
             raise HTTPException(404, f"no such layout; they are numbered from 0 to {len(self._starts) - 1}")
         return self._starts[int(number)]
 
@@ -268,18 +273,6 @@ async def _unless_gone(request: Request, found: "Future[Result]") -> Result:
     return result.result()
 
 
-async def _layout_file(request: Request) -> bytes:
-    """A request's body.
-
-    Raises:
-        HTTPException: It is empty.
-    """
-    content = await request.body()
-    if not content:
-        raise HTTPException(400, "the request has no body; expected a layout file, such as a PNG of class ids")
-    return content
-
-
 async def _picture(painted: Painted, image: int, form: ImageFormat) -> Response:
     """One of the images, encoded."""
     content = await asyncio.to_thread(encode_image, painted.images[image], form)
@@ -296,51 +289,6 @@ def _small(size: Size) -> Size:
     """Height and width of a thumbnail of something of that size."""
     scale = min(1.0, _THUMBNAIL / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _parameters(request: Request, *known: str) -> dict[str, str]:
-    """The parameters of a request's address.
-
-    Raises:
-        HTTPException: There are others than are known, or one of them twice: a typing mistake must not be read over.
-    """
-    given = request.query_params.multi_items()
-    expected = f"expected {', '.join(known)}" if known else "expected none"
-    for name, _ in given:
-        if name not in known:
-            raise HTTPException(400, f"there is no parameter {one_line(name, 80)!r}; {expected}")
-    if len(given) > len(dict(given)):
-        raise HTTPException(400, "a parameter is given twice")
-    return dict(given)
-
-
-def _number(asked: dict[str, str], name: str, default: int, most: int | None = None) -> int:
-    """A parameter that counts from 0.
-
-    Raises:
-        HTTPException: It is no such number.
-    """
-    text = asked.get(name, str(default))
-    if not _is_number(text) or (most is not None and int(text) > most):
-        expected = "a whole number from 0" if most is None else f"0 to {most}" if most else "0"
-        raise HTTPException(400, f"{name} is {one_line(text, 80)!r}; expected {expected}")
-    return int(text)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 10
-
-
-def _choice(asked: dict[str, str], name: str, default: str, choices: Mapping[str, Choice]) -> Choice:
-    """What is meant by a parameter that is one of a few words.
-
-    Raises:
-        HTTPException: It is another.
-    """
-    text = asked.get(name, default)
-    if text not in choices:
-        raise HTTPException(400, f"{name} is {one_line(text, 80)!r}; expected {', '.join(choices)}")
-    return choices[text]
 
 
 def paint_app(page: PaintPage, known: Addresses) -> ASGIApp:

@@ -76,6 +76,11 @@ class Worker:
             older.future.set_exception(OvertakenError())
         return mine.future
 
+    def waiting(self) -> int:
+        """How many requests wait."""
+        with self._changed:
+            return len(self._waiting)
+
     def _forget(self, key: Hashable, done: _Waiting) -> None:
         """Give a place free whose request was dropped."""
         with self._changed:

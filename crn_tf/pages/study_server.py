@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from crn_tf.pages.local_server import Addresses, guarded, json_object, static_routes
+from crn_tf.pages.guard import Addresses
+from crn_tf.pages.local_server import guarded, json_object, static_routes
 from crn_tf.pages.study_answers import AnswersFile, Participant
 from crn_tf.pages.study_plan import Study, StudyFolder
 
