@@ -74,6 +74,18 @@ class Painter:
         for key in keys:
             self.page.keyboard.up(key)
 
+    def pointer(self, kind: str, *places: tuple[float, float], **what: object) -> None:
+        """Events as a browser makes them of pens and hands: `pointer("down", (x, y), pointerType="pen")`."""
+        stage = "document.getElementById('layout-stage')"
+        self.page.evaluate(f"{stage}.setPointerCapture = () => {{}}")  # there is no such pointer
+        for place in places:
+            x, y = self.at(*place)
+            options = {"pointerId": 1, "button": 0, "clientX": x, "clientY": y, "bubbles": True, "cancelable": True}
+            self.page.evaluate(
+                f"([kind, options]) => {stage}.dispatchEvent(new PointerEvent(kind, options))",
+                [f"pointer{kind}", {**options, **what}],
+            )
+
     def choose(self, class_id: int) -> None:
         self.page.locator(f"#classes [data-id='{class_id}']").click()
 

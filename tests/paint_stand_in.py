@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import re
+import secrets
 import subprocess
 import sys
 import urllib.request
@@ -50,8 +51,10 @@ class StandIn:
         self._size = settings.size
         self._worker = asyncio.Lock()
         self._waiting: dict[str, object] = {}
+        self._first = settings.first_start
         self._cache: dict[tuple[str, bytes], float] = {}
-        self._counts = {"requests": 0, "computed": 0}
+        self._counts = {"requests": 0, "computed": 0, "thumbnails": 0, "photos": 0}
+        self._run = secrets.token_hex(8)
 
     def routes(self) -> list[Route]:
         """The contract of `crn paint`, and /counts."""
@@ -81,7 +84,9 @@ class StandIn:
             for name in self._settings.models
         ]
         common = {"size": self._size, "images": self._settings.images, "classes": classes, "void": len(names) - 1}
-        return JSONResponse({**common, "models": models, "starts": STARTS, "limits": {"bytes": LARGEST}})
+        return JSONResponse(
+            {**common, "run": self._run, "models": models, "starts": STARTS, "limits": {"bytes": LARGEST}}
+        )
 
     async def synthesize(self, request: Request) -> Response:
         self._counts["requests"] += 1
@@ -131,14 +136,21 @@ class StandIn:
         numbers = range(first, min(STARTS, first + count))
         group = ["drawn", "validation", "data"]
         return JSONResponse(
-            [{"number": n, "name": f"street {n}", "group": group[n % 3], "photo": n % 2 == 1} for n in numbers]
+            [
+                {"number": n, "name": f"street {n + self._first}", "group": group[n % 3], "photo": n % 2 == 1}
+                for n in numbers
+            ]
         )
 
     async def start(self, request: Request) -> Response:
         number, what = request.path_params["number"], request.path_params["what"]
         if not 0 <= number < STARTS or (what == "photo" and number % 2 == 0):
             raise HTTPException(404, "no such layout")
-        ids = start_ids(number, self._size)
+        if what != "layout":
+            self._counts[f"{what}s"] += 1
+        if what == "thumbnail" and self._counts["thumbnails"] <= self._settings.busy:
+            raise HTTPException(503, "too much to do")
+        ids = start_ids(number + self._first, self._size)
         if what == "layout":
             return _raw(ids, [])
         content = io.BytesIO()
@@ -217,6 +229,8 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.0, help="seconds that a picture takes")
     parser.add_argument("--refuse", type=int, help="the class id that is refused")
     parser.add_argument("--ambiguous", type=int, help="a file of so many bytes can be read in two ways")
+    parser.add_argument("--busy", type=int, default=0, help="so many thumbnails are refused at first")
+    parser.add_argument("--first-start", type=int, default=0, help="the number of the first layout to start from")
     settings = parser.parse_args()
     listening = listen("127.0.0.1", settings.port)
     app = guarded(StandIn(settings).routes(), addresses(listening, "127.0.0.1"), LARGEST)

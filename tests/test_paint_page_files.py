@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from tests.paint_pages import SIZE, VOID, Painter, painting
-from tests.paint_stand_in import CLASSES, COLORS, LARGEST, picture_of, start_ids
+from tests.paint_stand_in import CLASSES, COLORS, LARGEST, counts, picture_of, start_ids
 
 DROP = """([name, bytes]) => {
   const carried = new DataTransfer();
@@ -138,13 +138,50 @@ def test_a_link_brings_the_layout_with_it_and_other_links_are_told(paint_server,
     link = page.evaluate("navigator.clipboard.readText()")
     assert link.startswith(f"{paint_server}#") and len(link) < 1000
     other = Painter(open_page(link))
-    assert (other.ids == wanted).all() and other.page.url == paint_server
+    assert (other.ids == wanted).all() and other.page.evaluate("location.href") == paint_server
     other.press("Control+z")
     assert (other.ids == VOID).all()
-    for wrong in (link[:-30], f"{paint_server}#l1.%"):
+    form, size, names, packed = link.removeprefix(f"{paint_server}#").split(".")
+    assert (form, size) == ("l2", "64x128")
+    for wrong, why in (
+        (link[:-30], ""),
+        (f"{paint_server}#l1.%", "it is damaged, or of another version"),
+        (f"{paint_server}#{form}.128x64.{names}.{packed}", "it has 128x64 pixels; expected 64x128"),
+        (f"{paint_server}#{form}.{size}.{'0' * 8}.{packed}", "it is of other classes"),
+    ):
         broken = Painter(open_page(wrong))
-        assert broken.page.locator("#said").inner_text().startswith("the link holds no layout of this model: ")
+        assert broken.page.locator("#said").inner_text().startswith(f"the link holds no layout of this model: {why}")
         assert (broken.ids == VOID).all()
+
+
+def link_of(painter: Painter) -> str:
+    painter.page.locator("#downloads summary").click()
+    painter.page.locator("#link").click()
+    painter.page.wait_for_function("() => location.hash")
+    return painter.page.evaluate("location.href")
+
+
+NO_CLIPBOARD = "navigator.clipboard.writeText = async () => { throw new Error('not here'); }"
+
+
+def test_a_links_layout_is_kept_and_the_link_goes_when_something_is_painted(paint_server, open_page):
+    page = open_page("about:blank")
+    page.add_init_script(NO_CLIPBOARD)
+    page.goto(paint_server)
+    painter = Painter(page)
+    painter.begin(start_ids(3, SIZE))
+    link = link_of(painter)
+    painter.drag((10, 10), (60, 10))
+    assert page.evaluate("location.href") == paint_server  # else a reload would undo that
+    other = Painter(open_page(link))
+    other.page.wait_for_timeout(300)  # until it is written
+    other.page.reload()
+    other = Painter(other.page)
+    assert (other.ids == start_ids(3, SIZE)).all()
+    other.press("Control+z")
+    other.page.goto(link)  # in the open page: only what is behind the # changes
+    other.page.wait_for_function("() => paint.desk.said.startsWith('the layout of the link')")
+    assert (other.ids == start_ids(3, SIZE)).all() and other.page.evaluate("location.href") == paint_server
 
 
 def test_starts_are_listed_as_they_come_into_view_and_their_photographs_shown_beside(painter):
@@ -162,3 +199,61 @@ def test_starts_are_listed_as_they_come_into_view_and_their_photographs_shown_be
     page.locator("#starts-list button").nth(28).click()  # which has none
     page.wait_for_function("() => paint.desk.name === 'street 28'")
     assert not page.locator("#photo-pane").is_visible() and page.locator("#photo-button").is_disabled()
+
+
+DROP_MANY = """(folder) => {
+  const carried = new DataTransfer();
+  for (const name of folder ? ["a folder"] : ["one.png", "two.png"]) carried.items.add(new File(["x"], name));
+  const event = new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true });
+  if (folder) DataTransferItem.prototype.webkitGetAsEntry = () => ({ isDirectory: true });
+  document.body.dispatchEvent(event);
+}"""
+
+
+def test_a_photograph_that_does_not_come_is_a_line_and_is_asked_for_again(painter, open_page):
+    open_page.expected.append("status of 503")
+    refused = []
+
+    def refuse(route) -> None:
+        refused.append(route.request.url)
+        route.fulfill(status=503, body='{"error": "too many clients wait"}')
+
+    painter.page.route("**/photo", refuse)
+    painter.page.locator("#starts-list button").nth(1).click()
+    painter.page.wait_for_function("() => paint.desk.name === 'street 1'")
+    photo = painter.page.locator("#photo-button")
+    photo.click()
+    painter.page.wait_for_function("() => paint.desk.said === 'too many clients wait'")
+    painter.size(5)  # what else changes does not ask again
+    assert len(refused) == 1
+    painter.page.unroute("**/photo")
+    photo.click()
+    photo.click()
+    painter.page.wait_for_function("() => document.getElementById('photo').naturalWidth === 128")
+
+
+def test_folders_and_several_files_are_told(painter):
+    said = painter.page.locator("#said")
+    painter.page.evaluate(DROP_MANY, False)
+    assert said.inner_text() == "2 files were dropped; expected one layout file"
+    painter.page.evaluate(DROP_MANY, True)
+    assert said.inner_text() == "a folder is a folder; expected a layout file"
+    assert (painter.ids == VOID).all()
+
+
+def test_a_picture_is_saved_though_the_layout_cannot_be(painter):
+    painter.drag((10, 10), (60, 10))
+    painter.wait_for_picture()
+    painter.page.evaluate("() => { paint.desk.classes[0].file_id = 300; }")  # a palette ends at 255
+    ((name, _),) = painter.download("both")
+    assert name == "painting_0.png"
+    painter.page.wait_for_function("() => paint.desk.said.startsWith('no palette: ')")
+
+
+def test_thumbnails_that_a_busy_server_refuses_come_later(open_page):
+    open_page.expected.append("status of 503")
+    with painting(open_page, "--busy", 3) as painter:
+        painter.page.wait_for_function(
+            "() => [...document.querySelectorAll('#starts-list img')].slice(0, 5).every((one) => one.naturalWidth > 0)"
+        )
+        assert counts(painter.address)["thumbnails"] > 3

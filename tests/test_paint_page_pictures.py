@@ -156,6 +156,111 @@ def test_a_server_killed_and_started_again_in_mid_painting_loses_nothing(open_pa
             painter.page.close()
 
 
+def begin_street(painter: Painter, name: str) -> None:
+    painter.page.locator(f"#starts-list button[title='start from {name}']").click()
+    painter.page.wait_for_function("name => paint.desk.name === name", arg=name)
+
+
+def test_pictures_photographs_and_starts_of_an_earlier_run_of_the_server_are_old(open_page):
+    open_page.expected.append("net::ERR_")
+    with contextlib.ExitStack() as first:
+        address, _ = first.enter_context(stand_in())
+        painter = Painter(open_page(address))
+        page, photo = painter.page, painter.page.locator("#photo-button")
+        begin_street(painter, "street 1")
+        photo.click()
+        page.wait_for_function("() => document.getElementById('photo').naturalWidth === 128")
+        before = painter.wait_for_picture()
+        first.close()
+        with stand_in("--first-start", 100, port=int(re.search(r":(\d+)/", address)[1])):
+            page.evaluate("dispatchEvent(new Event('focus'))")  # somebody comes back to the page; nothing is painted
+            page.wait_for_selector("#starts-list button[title='start from street 100']")
+            page.wait_for_function("() => paint.pictures.sent > 1")
+            assert (painter.wait_for_picture() == before).all()
+            assert counts(address)["computed"] == 1  # asked for anew
+            assert photo.is_disabled() and painter.state("name") == "street 1"
+            page.wait_for_function("() => document.querySelector('#starts-list img').naturalWidth > 0")
+            assert counts(address)["thumbnails"] > 0
+            begin_street(painter, "street 101")
+            page.wait_for_function("() => document.getElementById('photo').naturalWidth === 128")
+            assert counts(address)["photos"] == 1
+            painter.press("Control+z")
+            assert photo.is_disabled()
+            page.close()
+
+
+def test_a_connection_that_broke_off_leaves_the_pictures_as_they_are(open_page):
+    open_page.expected.append("net::ERR_")
+    with painting(open_page) as painter:
+        painter.wait_for_picture()
+        painter.page.context.set_offline(True)
+        painter.page.evaluate("dispatchEvent(new Event('focus'))")
+        painter.page.wait_for_selector("#away:not([hidden])")
+        painter.page.context.set_offline(False)
+        painter.page.wait_for_selector("#away", state="hidden")
+        painter.wait_for_picture()
+        assert counts(painter.address)["requests"] == 1
+
+
+def test_two_browsers_at_once_get_the_pictures_of_their_own_layouts(open_page):
+    with painting(open_page, "--delay", 0.1) as one:
+        two = Painter(open_page(one.address))
+        two.choose(CAR)
+        for row in (10, 30, 50):
+            one.drag((10, row), (60, row))
+            two.drag((60, row), (110, row))
+        for each, class_id in ((one, ROAD), (two, CAR)):
+            assert set(np.unique(each.ids)) == {class_id, VOID}
+            assert (each.wait_for_picture() == picture_of(each.ids)).all()
+        two.page.close()
+
+
+def kept(painter: Painter) -> None:
+    """Waits until what is painted is written."""
+    painter.page.wait_for_timeout(300)
+
+
+def test_each_tab_keeps_its_own_layout_and_a_new_one_begins_with_the_newest(paint_server, open_page):
+    one = Painter(open_page(paint_server))
+    one.drag((10, 10), (60, 10))
+    kept(one)
+    context = one.page.context
+
+    def opened(address: str = paint_server) -> Painter:
+        page = context.new_page()
+        page.goto(address)
+        return Painter(page)
+
+    two = opened()
+    assert (two.ids == one.ids).all()
+    two.drag((10, 50), (20, 50))
+    kept(two)
+    three = opened()
+    assert (three.ids == two.ids).all()
+    expected = [each.ids for each in (one, two)]
+    for each, ids in zip((one, two), expected, strict=True):
+        each.page.bring_to_front()
+        each.page.reload()
+        assert (Painter(each.page).ids == ids).all()
+    with context.expect_page() as copied:  # which has a copy of the session's storage
+        one.page.evaluate("() => { open('/'); }")
+    copy = Painter(copied.value)
+    assert (copy.ids == expected[0]).all()
+    copy.drag((10, 30), (60, 30))
+    kept(copy)
+    one.page.reload()
+    assert (Painter(one.page).ids == expected[0]).all()
+
+
+def test_the_name_and_the_photograph_are_kept_with_the_layout(painter):
+    painter.page.locator("#starts-list button").nth(1).click()
+    painter.page.wait_for_function("() => paint.desk.name === 'street 1'")
+    kept(painter)
+    painter.page.reload()
+    again = Painter(painter.page)
+    assert again.state("name") == "street 1" and again.page.locator("#photo-button").is_enabled()
+
+
 def test_a_server_that_comes_back_with_another_model_is_told(open_page):
     open_page.expected.append("net::ERR_")
     with contextlib.ExitStack() as first:
@@ -166,6 +271,9 @@ def test_a_server_that_comes_back_with_another_model_is_told(open_page):
         painter.page.wait_for_selector("#away:not([hidden])")
         with stand_in("--size", "32x32", port=int(re.search(r":(\d+)/", address)[1])):
             painter.page.wait_for_selector("#reload:not([hidden])")
+            said = painter.page.locator("#away-said").inner_text()
+            assert said.startswith("The server is back with a model of 32 x 32 pixels instead of 64 x 128.")
+            assert (painter.ids[10] == ROAD).any()
             painter.page.locator("#reload").click()
             assert Painter(painter.page).shape == (32, 32)
             painter.page.close()

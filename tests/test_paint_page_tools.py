@@ -63,6 +63,8 @@ def test_rectangle_square_and_polygon(painter):
     painter.choose(SKY)
     painter.drag((60, 10), (70, 14), keys=("Shift",))
     expected[10:21, 60:71] = SKY
+    painter.drag((100, 10), (110, 10), keys=("Shift",))  # straight sideways, as a square as well
+    expected[10:21, 100:111] = SKY
     assert (painter.ids == expected).all()
     painter.tool("polygon")
     painter.choose(CAR)
@@ -84,6 +86,8 @@ def test_rectangle_square_and_polygon(painter):
     painter.press("Escape")
     painter.drag((90, 3))
     assert painter.state("tool.corners.length") == 1
+    painter.page.locator("#undo").click()
+    assert painter.state("tool.corners.length") == 0
 
 
 def inside_polygon(corners) -> np.ndarray:
@@ -174,6 +178,11 @@ def test_the_eyedropper_alt_and_the_right_button_take_a_class_and_paint_nothing(
     assert painter.page.locator("#classes [aria-pressed=true] .name").inner_text() == "building"
 
 
+def start(painter, number: int) -> None:
+    painter.page.locator("#starts-list button").nth(number).click()
+    painter.page.wait_for_function("name => paint.desk.name === name", arg=f"street {number}")
+
+
 def test_everything_can_be_undone_and_done_again(painter):
     states = [painter.ids]
 
@@ -195,7 +204,7 @@ def test_everything_can_be_undone_and_done_again(painter):
     painter.tool("fill")
     painter.choose(BUILDING)
     done(lambda: painter.drag((125, 60)))
-    done(lambda: painter.page.locator("#starts-list button").first.click() or painter.page.wait_for_timeout(300))
+    done(lambda: start(painter, 0))
     done(lambda: painter.page.locator("#clear").click())
     painter.tool("brush")
     for number in range(10):
@@ -226,3 +235,29 @@ def test_escape_and_a_cancelled_pointer_take_back_what_is_under_way(painter):
     assert (painter.ids == VOID).all() and painter.page.locator("#undo").is_disabled()
     painter.drag((20, 20), (30, 20))
     assert (painter.ids == ROAD).any()
+
+
+def test_the_first_corners_of_a_polygon_can_be_taken_back_with_the_button(painter):
+    painter.tool("polygon")
+    undo = painter.page.locator("#undo")
+    assert undo.is_disabled()
+    painter.drag((20, 20))
+    painter.drag((40, 20))
+    undo.click()
+    assert painter.state("tool.corners.length") == 1
+    undo.click()
+    assert painter.state("tool.corners.length") == 0 and undo.is_disabled()
+
+
+def test_undo_brings_back_the_name_and_the_photograph_of_a_layout(painter):
+    photo = painter.page.locator("#photo-button")
+    painter.drag((10, 10), (60, 10))
+    start(painter, 1)
+    painter.drag((10, 10), (60, 10))
+    start(painter, 2)
+    found = []
+    for key in ("Control+z", "Control+z", "Control+z", "Control+Shift+z", "Control+Shift+z", "Control+Shift+z"):
+        painter.press(key)
+        found.append((painter.state("name"), photo.is_enabled()))
+    with_photo, before, after = ("street 1", True), ("painting", False), ("street 2", False)
+    assert found == [with_photo, with_photo, before, with_photo, with_photo, after]

@@ -67,5 +67,8 @@ export async function startLayout(number) {
   return ids(await ask(`/api/starts/${number}/layout`));
 }
 
-export const thumbnailAddress = (number) => `/api/starts/${number}/thumbnail`;
-export const photoAddress = (number) => `/api/starts/${number}/photo`;
+// A layout's "thumbnail" or "photo", as a picture's address. Browsers do not ask a second time for what an address gave
+// to the same page, but another run of the server may have other layouts.
+export async function startPicture(number, what) {
+  return URL.createObjectURL(await whole(await ask(`/api/starts/${number}/${what}`), "blob"));
+}

@@ -12,6 +12,8 @@ const HINTS = {
   eyedropper: "Click: the class there. With other tools, alt or the right button does the same.",
 };
 
+let shown = { said: "", answers: null };
+
 function showTools(desk) {
   for (const button of document.querySelectorAll("[data-tool]")) {
     button.addEventListener("click", () => desk.useTool(button.dataset.tool));
@@ -27,7 +29,7 @@ function showTools(desk) {
     desk.change({ only: byId("only").value === "" ? null : Number(byId("only").value) });
   });
   byId("undo").addEventListener("click", () => desk.undo());
-  byId("redo").addEventListener("click", () => desk.layout.redo());
+  byId("redo").addEventListener("click", () => desk.redo());
   byId("clear").addEventListener("click", () => desk.clear());
 }
 
@@ -39,6 +41,7 @@ function showView(view) {
 }
 
 function update(desk) {
+  updateHistory(desk);
   const press = (name, chosen) => {
     for (const button of document.querySelectorAll(`[data-${name}]`)) {
       button.setAttribute("aria-pressed", String(button.dataset[name] === chosen));
@@ -52,17 +55,24 @@ function update(desk) {
   byId("only").value = desk.only === null ? "" : String(desk.only);
   byId("only").classList.toggle("set", desk.only !== null);
   byId("hint").textContent = HINTS[desk.toolName];
-  const answers = desk.answers.map(({ name, act }) => {
+  showSaid(desk);
+}
+
+// Only what is new, else it would be read out again, and a button lose the keyboard.
+function showSaid({ said, answers }) {
+  if (said === shown.said && answers === shown.answers) return;
+  shown = { said, answers };
+  const buttons = answers.map(({ name, act }) => {
     const button = element("button", { type: "button", textContent: name });
     button.addEventListener("click", act);
     return button;
   });
-  byId("said").replaceChildren(...answers, desk.said);
+  byId("said").replaceChildren(...buttons, said);
 }
 
-export function updateHistory(layout) {
-  byId("undo").disabled = !layout.canUndo;
-  byId("redo").disabled = !layout.canRedo;
+export function updateHistory(desk) {
+  byId("undo").disabled = !desk.canUndo;
+  byId("redo").disabled = !desk.layout.canRedo;
 }
 
 export function makeControls(desk) {
@@ -70,6 +80,6 @@ export function makeControls(desk) {
   showView(desk.view);
   byId("keys-button").addEventListener("click", () => byId("keys").showModal());
   desk.addEventListener("change", () => update(desk));
+  desk.addEventListener("outline", () => updateHistory(desk));
   update(desk);
-  updateHistory(desk.layout);
 }

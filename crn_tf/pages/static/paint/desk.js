@@ -1,14 +1,17 @@
-// What is chosen: the tool, the brush, the class that is painted, and over which. Whoever shows it listens to "change".
+// What is chosen: the tool, the brush, the class that is painted, and over which. Whoever shows it listens to "change";
+// "settle" ends what a pointer or the keyboard has under way, "outline" tells of a polygon's corners.
 
 import { makeBrush, SHAPES } from "./raster.js";
 import { makeTools } from "./tools.js";
 
-export class Desk extends EventTarget {
-  #outlineListener = () => {};
+const UNNAMED = { name: "painting", photo: null };
+const NONE = [];
 
+export class Desk extends EventTarget {
   constructor(layout, view, classes, void_) {
     super();
     Object.assign(this, { layout, view, classes, void: void_ });
+    layout.about = UNNAMED;
     this.tools = makeTools(this);
     this.toolName = "brush";
     this.largestBrush = Math.max(8, Math.round(layout.height / 2));
@@ -17,24 +20,31 @@ export class Desk extends EventTarget {
     this.before = void_; // the class chosen before
     this.only = null; // the class that is painted over; null: every
     this.erasing = false; // with a pen's other end
-    this.name = "painting"; // what it is called when it is downloaded
-    this.photo = null; // the address of the photograph that belongs to it
+    this.run = null; // which run of the server it is
+    this.outline = []; // the corners of a polygon under way
     this.said = ""; // what is told at the bottom
-    this.answers = []; // to it, as buttons: { name, act }
+    this.answers = NONE; // to it, as buttons: { name, act }
   }
 
   get id() { return this.erasing ? this.void : this.chosen; }
   get tool() { return this.tools[this.toolName]; }
+  get name() { return this.layout.about.name; } // what it is called when it is downloaded
+
+  // The photograph that belongs to the layout, { number, run }; another run of the server may have another one there.
+  get photo() {
+    const { photo } = this.layout.about;
+    return photo && photo.run === this.run ? photo : null;
+  }
 
   classOf(id) { return this.classes.find((one) => one.id === id); }
 
   change(what = {}) {
-    Object.assign(this, "said" in what ? { answers: [] } : {}, what);
+    Object.assign(this, "said" in what ? { answers: NONE } : {}, what);
     this.dispatchEvent(new Event("change"));
   }
 
   useTool(name) {
-    if (name !== this.toolName) this.tool.cancel();
+    if (name !== this.toolName) this.#leave();
     this.change({ toolName: name, said: "" });
   }
 
@@ -56,27 +66,44 @@ export class Desk extends EventTarget {
   setShape(shape) { this.change({ brush: makeBrush(shape, this.brush.size) }); }
   nextShape() { this.setShape(SHAPES[(SHAPES.indexOf(this.brush.shape) + 1) % SHAPES.length]); }
 
-  // Another layout as one edit, with what belongs to it.
-  begin(ids, { name, photo = null, said = [] }) {
-    this.tool.cancel();
-    this.layout.replace(ids);
-    this.change({ name, photo, said: said.join(" · ") });
+  // Ends a stroke under way where it is, whoever holds it.
+  settle() {
+    this.layout.commit();
+    this.dispatchEvent(new Event("settle"));
   }
+
+  #leave() {
+    this.settle();
+    this.tool.cancel(); // a polygon's corners
+  }
+
+  // Another layout as one edit, with its name and its photograph: { number, run }.
+  begin(ids, { name, photo = null, said = [] }) {
+    this.#leave();
+    this.layout.replace(ids, { name, photo });
+    this.change({ said: said.join(" · ") });
+  }
+
+  get canUndo() { return this.layout.canUndo || this.outline.length > 0; }
 
   undo() {
     if (this.tool.corners?.length) this.tool.back();
-    else this.layout.undo();
+    else if (this.layout.undo()) this.change();
   }
 
-  clear() { this.begin(new Uint8Array(this.layout.ids.length).fill(this.void), { name: "painting" }); }
+  redo() { if (this.layout.redo()) this.change(); }
 
-  say(text, answers = []) { this.change({ said: text, answers }); }
+  clear() { this.begin(new Uint8Array(this.layout.ids.length).fill(this.void), UNNAMED); }
+
+  say(text, answers = NONE) { this.change({ said: text, answers }); }
 
   sayNothingPainted() {
     const over = this.only === null ? "" : `, only over ${this.classOf(this.only).name}`;
     this.say(`nothing is different: ${this.classOf(this.id).name}${over}`);
   }
 
-  onOutline(listener) { this.#outlineListener = listener; }
-  showOutline(corners) { this.#outlineListener(corners); }
+  showOutline(corners) {
+    this.outline = corners;
+    this.dispatchEvent(new Event("outline"));
+  }
 }

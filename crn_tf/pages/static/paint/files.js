@@ -46,8 +46,15 @@ export class Files {
       if (!files(event)) return;
       event.preventDefault();
       mark(false);
-      this.#read(event.dataTransfer.files[0]);
+      this.#drop(event.dataTransfer);
     });
+  }
+
+  #drop({ files, items }) {
+    const [file] = files;
+    if (items[0]?.webkitGetAsEntry?.()?.isDirectory) this.desk.say(`${file.name} is a folder; expected a layout file`);
+    else if (files.length > 1) this.desk.say(`${files.length} files were dropped; expected one layout file`);
+    else this.#read(file);
   }
 
   // What the project's own rules make of a layout file.
@@ -72,13 +79,17 @@ export class Files {
   }
 
   async #download(what) {
-    try {
-      if (what !== "picture") await this.#saveLayout(what === "both" ? "palette" : what);
-      if (what === "picture" || what === "both") await this.#savePictures();
-    } catch (error) {
-      if (error instanceof Away) this.connection.lost();
-      this.desk.say(`nothing to download: ${error.message}`);
+    const kinds = what === "both" ? ["palette", "picture"] : [what];
+    const failed = [];
+    for (const kind of kinds) { // what one cannot have does not keep the other back
+      try {
+        await (kind === "picture" ? this.#savePictures() : this.#saveLayout(kind));
+      } catch (error) {
+        if (error instanceof Away) this.connection.lost();
+        failed.push(kinds.length > 1 ? `no ${kind}: ${error.message}` : `nothing to download: ${error.message}`);
+      }
     }
+    if (failed.length) this.desk.say(failed.join(" · "));
   }
 
   async #saveLayout(kind) {

@@ -1,6 +1,11 @@
-// What is painted is kept in the browser, so that neither a reload nor the server's end loses it.
+// What is painted is kept in the browser, so that neither a reload nor the server's end loses it. Each tab keeps its
+// own.
+
+import { randomName } from "./names.js";
 
 const [NAME, STORE] = ["crn-paint", "layouts"];
+const TAB = "crn-paint-tab"; // where a tab's session has its name
+const LAST = 8; // tabs whose layouts are kept
 
 const done = (request) => new Promise((resolve, reject) => {
   request.onsuccess = () => resolve(request.result);
@@ -13,8 +18,20 @@ function open() {
   return done(request);
 }
 
+// Whether no other tab has that name, which a copy of a tab brings along. Where the browser cannot tell: yes.
+function alone(name) {
+  return new Promise((resolve) => {
+    if (!navigator.locks) resolve(true); // a page from another machine without https
+    navigator.locks?.request(`${NAME}.${name}`, { ifAvailable: true }, (lock) => {
+      resolve(lock !== null);
+      return lock && new Promise(() => {}); // as long as the tab is open
+    }).catch(() => resolve(true));
+  });
+}
+
 export class Keeping {
   #database = null;
+  #tab = null;
   #writing = false;
   #next = null;
 
@@ -23,10 +40,24 @@ export class Keeping {
     this.key = JSON.stringify([height, width, classes.map(({ name }) => name)]);
   }
 
-  // What was kept: { ids, name }; null if there is nothing.
+  // What this tab kept, or for a new one the newest of all: { ids, name, photo }; null if there is nothing.
   async load() {
-    this.#database = await open();
-    return (await done(this.#database.transaction(STORE).objectStore(STORE).get(this.key))) ?? null;
+    const database = await open();
+    const store = database.transaction(STORE, "readwrite").objectStore(STORE);
+    const all = await done(store.getAll(IDBKeyRange.bound([this.key], [this.key, []])));
+    all.sort((one, other) => other.at - one.at);
+    for (const { tab } of all.slice(LAST)) store.delete([this.key, tab]);
+    const before = sessionStorage.getItem(TAB);
+    this.#tab = before !== null && await alone(before) ? before : await this.#newTab();
+    this.#database = database;
+    return all.find(({ tab }) => tab === before) ?? all[0] ?? null;
+  }
+
+  async #newTab() {
+    const name = randomName();
+    sessionStorage.setItem(TAB, name);
+    await alone(name);
+    return name;
   }
 
   // The newest is written; what came between is not. Throws if the browser keeps nothing.
@@ -36,9 +67,10 @@ export class Keeping {
     this.#writing = true;
     try {
       while (this.#next) {
-        const newest = this.#next;
+        const newest = { ...this.#next, tab: this.#tab, at: Date.now() };
         this.#next = null;
-        await done(this.#database.transaction(STORE, "readwrite").objectStore(STORE).put(newest, this.key));
+        const store = this.#database.transaction(STORE, "readwrite").objectStore(STORE);
+        await done(store.put(newest, [this.key, this.#tab]));
       }
     } finally {
       this.#writing = false;

@@ -8,12 +8,14 @@ const TOOLS = { b: "brush", l: "line", r: "rectangle", p: "polygon", f: "fill", 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const TOGETHER = 700; // ms in which two digits are one number
 const LARGER = 1.25;
+const TYPED_WITH_ALT = new Set(["[", "]"]); // AltGr or Option on many keyboards
 
 export class Keys {
   #typed = "";
   #typedAt = 0;
   #caret = null; // the keyboard's place
   #pressed = null; // the tool that Enter has pressed there
+  #onButton = false; // whether the keyboard, not a click, went to the button that has the focus
 
   // palette.chooseNumber(number) and pointers are told what concerns them; onCaret the keyboard's place.
   constructor(desk, palette, pointers, onCaret) {
@@ -24,32 +26,38 @@ export class Keys {
       if (pointers.spaceHeld && pointers.isOver) event.preventDefault(); // no click of a button
       pointers.spaceHeld = false;
     });
+    document.addEventListener("focusin", ({ target }) => {
+      this.#onButton = target.matches("button:focus-visible, summary:focus-visible"); // later each key makes it so
+    });
+    document.addEventListener("focusout", () => { this.#onButton = false; });
+    desk.addEventListener("settle", () => { this.#pressed = null; });
     addEventListener("blur", () => { pointers.spaceHeld = false; });
     const { view } = desk;
     this.actions = {
       e: () => desk.toggleEraser(), s: () => desk.nextShape(), o: () => this.#only(),
       "[": () => desk.stepSize(-1), "]": () => desk.stepSize(1), "/": () => byId("find").focus(),
       "+": () => view.zoomAt(LARGER), "=": () => view.zoomAt(LARGER), "-": () => view.zoomAt(1 / LARGER),
-      h: () => view.fit(), "?": () => byId("keys").showModal(), Escape: () => this.#stop(),
+      h: () => view.fit(), "?": () => byId("keys").showModal(), Escape: () => this.#escape(),
       Backspace: () => desk.tool.back?.(),
     };
   }
 
   #down(event) {
     if (document.querySelector("dialog[open]") || takesKeys(event.target)) return;
-    if (event.ctrlKey || event.metaKey) {
+    const typed = event.altKey && TYPED_WITH_ALT.has(event.key);
+    if (!typed && (event.ctrlKey || event.metaKey)) {
       this.#withControl(event);
       return;
     }
-    if (event.altKey) return;
+    if (event.altKey && !typed) return;
     if (this.#taken(event)) event.preventDefault();
   }
 
   #withControl(event) {
     const key = event.key.toLowerCase();
-    if (key === "z" && event.shiftKey) this.desk.layout.redo();
+    if (key === "z" && event.shiftKey) this.desk.redo();
     else if (key === "z") this.desk.undo();
-    else if (key === "y") this.desk.layout.redo();
+    else if (key === "y") this.desk.redo();
     else if (key === "o") byId("file").click();
     else return;
     event.preventDefault();
@@ -58,6 +66,7 @@ export class Keys {
   #taken(event) {
     const stage = event.target.closest(".stage");
     if (event.key === " ") {
+      if (this.#onButton) return false; // it is pressed
       this.pointers.spaceHeld = this.pointers.isOver || stage !== null;
       return this.pointers.spaceHeld;
     }
@@ -97,7 +106,7 @@ export class Keys {
     if (this.#pressed) this.#pressed.move(this.#caret, {});
     else this.desk.tool.hover(this.#caret);
     this.desk.view.reveal(this.#caret);
-    this.onCaret(this.#caret);
+    this.onCaret(this.#caret, true);
     return true;
   }
 
@@ -110,6 +119,7 @@ export class Keys {
       this.#pressed.release(this.#caret, { shift });
       this.#pressed = null;
     } else {
+      if (this.desk.layout.editing) this.desk.settle(); // what a pointer holds
       this.desk.tool.press(this.#caret, { shift });
       if (DRAGGED.has(this.desk.toolName)) this.#pressed = this.desk.tool;
     }
@@ -118,6 +128,15 @@ export class Keys {
 
   // The pointer has moved: the next arrow begins in the middle again, unless Enter holds the tool.
   forget() { if (!this.#pressed) this.#caret = null; }
+
+  #escape() {
+    if (byId("downloads").open) {
+      byId("downloads").open = false;
+      byId("downloads").querySelector("summary").focus();
+    } else {
+      this.#stop();
+    }
+  }
 
   #stop() {
     this.#pressed = null;

@@ -38,6 +38,7 @@ export class Layout {
     Object.assign(this, { height, width, empty, onDirty, onEdit });
     this.ids = new Uint8Array(height * width).fill(empty);
     this.revision = 0; // changes with the ids
+    this.about = null; // what belongs to them, such as a name; edits bring it back with the ids
   }
 
   get editing() { return this.#edit !== null; }
@@ -59,6 +60,7 @@ export class Layout {
 
   // Paints a row's pixels from left up to right, outside of which there may be nothing.
   span(row, left, right) {
+    if (!this.#edit) return; // it has ended while the pointer was down
     const { id, only } = this.#edit;
     if (row < 0 || row >= this.height) return;
     let start = row * this.width + Math.max(0, left);
@@ -84,6 +86,7 @@ export class Layout {
 
   // Takes back what the edit under way has painted, which then begins anew: a line follows the pointer so.
   restart() {
+    if (!this.#edit) return;
     const { before, bounds } = this.#edit;
     for (let row = bounds.top; row < bounds.bottom; row += 1) {
       const start = row * this.width;
@@ -100,32 +103,34 @@ export class Layout {
     this.onEdit();
   }
 
-  // Ends the edit. Returns whether anything is different.
-  commit() {
+  // Ends the edit, if there is one. Returns whether anything is different.
+  commit(about = this.about) {
+    if (!this.#edit) return false;
     const { before, bounds } = this.#edit;
     this.#edit = null;
     const runs = isNothing(bounds) ? [] : difference(before, this.ids, this.width, bounds);
     if (runs.length) {
-      this.#done.push({ runs, bounds });
+      this.#done.push({ runs, bounds, before: this.about, after: about });
       this.#undone = [];
     }
+    this.about = about;
     this.onEdit();
     return runs.length > 0;
   }
 
-  // One edit that makes the whole layout another.
-  replace(ids) {
+  // One edit that makes the whole layout another, with what belongs to it.
+  replace(ids, about = this.about) {
     if (ids.length !== this.ids.length) throw new RangeError(`expected ${this.ids.length} ids, found ${ids.length}`);
     this.begin(this.empty);
     this.ids.set(ids);
     this.#mark({ left: 0, top: 0, right: this.width, bottom: this.height });
-    return this.commit();
+    return this.commit(about);
   }
 
-  undo() { return this.#step(this.#done, this.#undone); }
-  redo() { return this.#step(this.#undone, this.#done); }
+  undo() { return this.#step(this.#done, this.#undone, "before"); }
+  redo() { return this.#step(this.#undone, this.#done, "after"); }
 
-  #step(from, to) {
+  #step(from, to, side) {
     if (this.#edit || !from.length) return false;
     const edit = from.pop();
     for (let number = 0; number < edit.runs.length; number += 3) {
@@ -133,6 +138,7 @@ export class Layout {
       for (let place = start; place < start + length; place += 1) this.ids[place] ^= change;
     }
     to.push(edit);
+    this.about = edit[side];
     this.#mark(edit.bounds);
     this.onEdit();
     return true;

@@ -9,7 +9,7 @@ import { Files } from "./files.js";
 import { Keeping } from "./keeping.js";
 import { Keys } from "./keys.js";
 import { Layout } from "./layout.js";
-import { followLink, makeLinkButton } from "./link.js";
+import { dropLink, followLink, makeLinkButton } from "./link.js";
 import { Overlay } from "./overlay.js";
 import { Palette } from "./palette.js";
 import { Panes } from "./panes.js";
@@ -25,7 +25,7 @@ async function restore(keeping, desk) {
   try {
     const kept = await keeping.load();
     if (kept?.ids.length === desk.layout.ids.length && kept.ids.some((id) => id !== desk.void)) {
-      desk.begin(kept.ids, { name: kept.name, said: ["what you painted last is here again"] });
+      desk.begin(kept.ids, { ...kept, said: ["what you painted last is here again"] });
     }
   } catch (error) {
     desk.say(`this browser keeps nothing for later (${error.message}): download what you want to keep`);
@@ -34,21 +34,23 @@ async function restore(keeping, desk) {
 
 function keepPainted(keeping, desk) {
   const { layout } = desk;
-  let kept = layout.revision;
+  let kept = 0; // the revision of an empty layout: what a link brought is to be kept, too
   const keep = () => {
     if (kept === layout.revision) return;
     kept = layout.revision;
-    keeping.save({ ids: layout.ids.slice(), name: desk.name }).catch((error) => {
+    keeping.save({ ids: layout.ids.slice(), ...layout.about }).catch((error) => {
       desk.say(`what you paint is not kept for later: ${error.message}`);
     });
   };
   setInterval(keep, KEEP);
   addEventListener("pagehide", keep);
+  keep();
   return keep;
 }
 
 // What happens when the layout changes: it is drawn in the next frame, however often it changes before.
-function followLayout({ layout, canvas, pictures, panes, keep }) {
+function followLayout({ desk, canvas, pictures, panes, keep }) {
+  const { layout } = desk;
   const empty = () => { byId("empty").hidden = layout.canUndo || layout.canRedo || layout.editing; };
   empty();
   layout.onDirty = () => requestAnimationFrame(() => {
@@ -58,10 +60,15 @@ function followLayout({ layout, canvas, pictures, panes, keep }) {
     panes.mark();
   });
   layout.onEdit = () => {
-    updateHistory(layout);
+    updateHistory(desk);
     pictures.schedule();
     keep();
+    dropLink();
   };
+}
+
+function tellModels(models) {
+  byId("about").textContent = models.map(({ name, size }) => `${name}, ${size[0]} x ${size[1]}`).join(" · ");
 }
 
 function tellPlace(desk) {
@@ -74,11 +81,12 @@ function tellPlace(desk) {
 
 async function run() {
   const connection = new Connection();
-  const { size: [height, width], classes, void: empty, models } = await connection.first();
+  const { size: [height, width], classes, void: empty, models, run: serverRun } = await connection.first();
   document.documentElement.style.setProperty("--shape", `${width} / ${height}`);
   const view = new View(height, width);
   const layout = new Layout(height, width, empty);
   const desk = new Desk(layout, view, classes, empty);
+  desk.run = serverRun;
   const keeping = new Keeping(height, width, classes);
   await restore(keeping, desk);
   await followLink(desk);
@@ -87,7 +95,7 @@ async function run() {
   layout.takeDirty();
   const overlay = new Overlay(desk);
   const tell = tellPlace(desk);
-  const point = (place) => { overlay.pointAt(place); tell(place); };
+  const point = (place, byKeyboard) => { overlay.pointAt(place, byKeyboard); tell(place); };
   let keys = null;
   const pointers = new Pointers(desk, (place) => { keys?.forget(); point(place); });
   let panes = null;
@@ -97,14 +105,25 @@ async function run() {
   new Files(desk, pictures, connection);
   makeControls(desk);
   makeLinkButton(desk);
+  addEventListener("hashchange", () => followLink(desk)); // a link put into the address of an open page
   const starts = new Starts(desk, connection);
-  followLayout({ layout, canvas, pictures, panes, keep: keepPainted(keeping, desk) });
-  connection.onBack = () => { pictures.schedule(); starts.more(); };
+  followLayout({ desk, canvas, pictures, panes, keep: keepPainted(keeping, desk) });
+  connection.onBack = (another) => {
+    if (another) {
+      tellModels(connection.about.models);
+      pictures.forget();
+      desk.change({ run: connection.about.run });
+      starts.again();
+    }
+    pictures.schedule();
+    starts.more();
+  };
+  addEventListener("focus", () => connection.check());
 
   new ResizeObserver(() => view.setRoom(byId("layout-stage").clientHeight, byId("layout-stage").clientWidth))
     .observe(byId("layout-stage"));
-  byId("about").textContent = models.map(({ name, size }) => `${name}, ${size[0]} x ${size[1]}`).join(" · ");
-  window.paint = { layout, view, desk, pictures }; // for whoever opens the console, and for tests
+  tellModels(models);
+  window.paint = { layout, view, desk, pictures, pointers }; // for whoever opens the console, and for tests
   document.body.classList.add("ready");
   pictures.schedule();
 }

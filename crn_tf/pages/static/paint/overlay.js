@@ -5,6 +5,8 @@ import { drawing } from "./element.js";
 import { brushCorner } from "./raster.js";
 import { WITH_SIZE } from "./tools.js";
 
+const CROSS = 8; // pixels of the screen, half of it
+
 // The outline of exactly the pixels that a brush paints.
 function outline({ rows }) {
   const right = rows.map(([, end], row) => `H${end}V${row + 1}`).join("");
@@ -14,27 +16,29 @@ function outline({ rows }) {
 
 export class Overlay {
   #parts = []; // of each pane
-  #corners = [];
   #place = null;
+  #byKeyboard = false;
 
   constructor(desk) {
     this.desk = desk;
-    desk.onOutline((corners) => { this.#corners = corners; this.draw(); });
+    desk.addEventListener("outline", () => this.draw());
     desk.addEventListener("change", () => this.draw());
     desk.view.listeners.push(() => this.draw());
   }
 
   attach(stage) {
     const lines = (tag) => ["halo", "line"].map((name) => drawing(tag, { class: name }));
-    const [brush, polygon, start] = [lines("path"), lines("path"), lines("circle")];
-    stage.append(drawing("svg", { class: "overlay", "aria-hidden": "true" }, ...brush, ...polygon, ...start));
-    this.#parts.push({ brush, polygon, start });
+    const [brush, polygon, start, cross] = [lines("path"), lines("path"), lines("circle"), lines("path")];
+    const all = [brush, polygon, start, cross].flat();
+    stage.append(drawing("svg", { class: "overlay", "aria-hidden": "true" }, ...all));
+    this.#parts.push({ brush, polygon, start, cross });
     this.draw();
   }
 
-  // Where the pointer is, in the layout's pixels; null if it is elsewhere.
-  pointAt(place) {
-    this.#place = place;
+  // Where the pointer is, in the layout's pixels; null if it is elsewhere. The keyboard's place, which has no cursor of
+  // the system's, gets a cross.
+  pointAt(place, byKeyboard = false) {
+    [this.#place, this.#byKeyboard] = [place, byKeyboard];
     this.draw();
   }
 
@@ -44,7 +48,10 @@ export class Overlay {
     const [left, top] = shown ? brushCorner(brush, this.#place) : [0, 0];
     const path = shown ? outline(brush) : "";
     const moved = `translate(${view.left + left * view.scale} ${view.top + top * view.scale}) scale(${view.scale})`;
-    const points = this.#corners.map(({ x, y }) => [view.left + x * view.scale, view.top + y * view.scale]);
+    const seen = ({ x, y }) => [view.left + x * view.scale, view.top + y * view.scale];
+    const points = this.desk.outline.map(seen);
+    const [x, y] = this.#place && this.#byKeyboard ? seen(this.#place) : [];
+    const cross = x === undefined ? "" : `M${x - CROSS} ${y}h${2 * CROSS}M${x} ${y - CROSS}v${2 * CROSS}`;
     const set = (parts, attributes) => {
       for (const part of parts) for (const [name, value] of Object.entries(attributes)) part.setAttribute(name, value);
     };
@@ -52,6 +59,7 @@ export class Overlay {
       set(parts.brush, { d: path, transform: moved });
       set(parts.polygon, { d: points.length ? `M${points.join("L")}` : "" });
       set(parts.start, points.length ? { cx: points[0][0], cy: points[0][1], r: 5 } : { r: 0 });
+      set(parts.cross, { d: cross });
     }
   }
 }

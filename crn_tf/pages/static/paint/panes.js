@@ -1,5 +1,6 @@
 // The panes with pictures: one for each model, large, with its images below; and the photograph.
 
+import { Away, startPicture } from "./api.js";
 import { byId, element } from "./element.js";
 
 const SOON = 400; // ms after which a request under way is told of
@@ -100,6 +101,8 @@ class PicturePane {
 }
 
 export class Panes {
+  #photo = null; // the one that is shown, or on its way
+
   constructor(desk, pictures, attach) {
     Object.assign(this, { desk, pictures });
     this.panes = pictures.large.map((lane) => new PicturePane(pictures, lane));
@@ -117,8 +120,10 @@ export class Panes {
     byId("photo-button").addEventListener("click", () => {
       const pressed = byId("photo-button").getAttribute("aria-pressed") === "true";
       byId("photo-button").setAttribute("aria-pressed", String(!pressed));
+      if (!byId("photo").hasAttribute("src")) this.#photo = null; // one that did not come is asked for again
       this.#showPhoto();
     });
+    byId("photo").addEventListener("load", () => URL.revokeObjectURL(byId("photo").src));
     byId("opacity").addEventListener("input", () => this.#showOver());
     setInterval(() => this.mark(), TICK);
     new ResizeObserver(() => this.#arrange()).observe(byId("panes"));
@@ -155,8 +160,20 @@ export class Panes {
     const button = byId("photo-button");
     button.disabled = photo === null;
     byId("photo-pane").hidden = photo === null || button.getAttribute("aria-pressed") !== "true";
-    if (!byId("photo-pane").hidden && byId("photo").getAttribute("src") !== photo) byId("photo").src = photo;
+    if (!byId("photo-pane").hidden && photo !== this.#photo) this.#loadPhoto(photo);
     this.#arrange();
+  }
+
+  async #loadPhoto(photo) {
+    this.#photo = photo;
+    byId("photo").removeAttribute("src");
+    try {
+      const address = await startPicture(photo.number, "photo");
+      if (photo === this.#photo) byId("photo").src = address;
+    } catch (error) {
+      if (error instanceof Away) this.pictures.connection.lost();
+      else this.desk.say(error.message);
+    }
   }
 
   #arrange() {

@@ -5,12 +5,12 @@
 import { Away, synthesize } from "./api.js";
 import { pause } from "./connection.js";
 import { encode } from "./encoding.js";
+import { randomName } from "./names.js";
 
 const SLOW = 1.5; // seconds: a slower model is asked only when the brush rests, else the last stroke would wait for it
 const REST = { slow: 250, drafted: 700 }; // ms without a change that are rest
 const AGAIN = { 409: 100, 503: 1000, 408: 1000 }; // ms until it is asked again after such a refusal
-
-const pageName = () => [...crypto.getRandomValues(new Uint32Array(2))].map((part) => part.toString(36)).join("");
+const OLD = -1; // the revision of no layout
 
 // One model's pictures.
 class Lane {
@@ -45,7 +45,7 @@ export class Pictures {
   // onChange is called when a picture has come, or a request begun or failed.
   constructor(desk, models, connection, onChange) {
     Object.assign(this, { desk, connection, onChange });
-    const page = pageName();
+    const page = randomName();
     this.lanes = models.map((model) => new Lane(model, page));
     this.draft = this.lanes.find(({ model }) => model.draft) ?? null;
     this.large = this.lanes.filter(({ model }) => !model.draft);
@@ -54,6 +54,15 @@ export class Pictures {
   changed() {
     this.#changed = performance.now();
     this.schedule();
+  }
+
+  // Whatever has come is not what the server would answer now.
+  forget() {
+    for (const lane of this.lanes) {
+      for (const picture of lane.pictures.values()) picture.revision = OLD;
+      lane.refusal = null;
+    }
+    this.onChange();
   }
 
   choose(image) {
@@ -127,13 +136,15 @@ export class Pictures {
 
   async #ask(lane, goal) {
     lane.asked = performance.now();
+    const { run } = this.connection.about;
     const fresh = ![...lane.pictures.values()].some((picture) => picture.revision === goal.revision);
     this.onChange();
     try {
       const { blob, seconds } = await this.#synthesize(lane, goal, lane.client);
       const bitmap = await createImageBitmap(blob);
       if (fresh) lane.seconds = seconds; // others come from the server's memory
-      lane.keep({ ...goal, blob, bitmap, seconds: lane.seconds, model: lane.model });
+      const revision = run === this.connection.about.run ? goal.revision : OLD;
+      lane.keep({ ...goal, revision, blob, bitmap, seconds: lane.seconds, model: lane.model });
       lane.refusal = null;
     } catch (error) {
       await this.#failed(lane, goal, error);

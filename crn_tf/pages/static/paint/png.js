@@ -12,7 +12,7 @@ const CHECKSUMS = Uint32Array.from({ length: 256 }, (_, byte) => {
   return value;
 });
 
-function checksum(bytes) {
+export function checksum(bytes) {
   let value = 0xffffffff;
   for (const byte of bytes) value = (value >>> 8) ^ CHECKSUMS[(value ^ byte) & 255];
   return (value ^ 0xffffffff) >>> 0;

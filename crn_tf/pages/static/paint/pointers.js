@@ -1,9 +1,8 @@
 // Mouse, pen and fingers over the panes. One pointer paints; two fingers zoom and move; the middle button, or space
 // held, moves; the right button, or alt, takes the class under the pointer.
 
-import { WITH_SIZE } from "./tools.js";
+import { DRAGGED, WITH_SIZE } from "./tools.js";
 
-const YOUNG = 300; // ms in which a second finger takes back what the first has painted: it was meant to zoom
 const NOTCH = 30; // pixels that a wheel turns for one step
 const PEN_ERASER = 5; // a pen's other end, as a button
 
@@ -15,11 +14,13 @@ export class Pointers {
   #touches = new Map();
   #turned = 0;
   spaceHeld = false;
+  young = 300; // ms in which a second finger takes back what the first has painted: it was meant to zoom
   over = null; // the place under the pointer, in the layout's pixels
 
   // onMove is told the place, or null.
   constructor(desk, onMove) {
     Object.assign(this, { desk, onMove });
+    desk.addEventListener("settle", () => { if (this.#gesture?.kind === "paint") this.#leave(); });
   }
 
   get isOver() { return this.over !== null; }
@@ -37,9 +38,26 @@ export class Pointers {
 
   // Takes back what is under way.
   stop() {
-    if (this.#gesture?.kind === "paint") this.#gesture.tool.cancel();
+    const gesture = this.#gesture;
+    if (gesture?.kind === "paint") {
+      if (gesture.dragged) gesture.tool.cancel();
+      else gesture.tool.hover(null); // a polygon's corners were there before
+    }
+    this.#leave();
+  }
+
+  // Nothing more comes of a gesture, until its pointer is lifted.
+  #leave() {
     this.desk.erasing = false;
-    if (this.#gesture) this.#gesture = { kind: "over" };
+    if (this.#gesture) this.#gesture = { ...this.#gesture, kind: "over" };
+  }
+
+  // A hand that rests beside a pen may have come first.
+  #dropHand() {
+    if (!this.#touches.size || this.#gesture?.pointerType === "mouse") return;
+    this.stop();
+    this.#touches.clear();
+    this.#gesture = null;
   }
 
   #at(event, stage) {
@@ -60,6 +78,7 @@ export class Pointers {
   #down(event, stage) {
     stage.focus({ preventScroll: true });
     event.preventDefault();
+    if (event.pointerType === "pen") this.#dropHand();
     if (event.pointerType === "touch") {
       if (this.#gesture?.pointerType === "pen") return; // the hand that holds it
       this.#touches.set(event.pointerId, this.#at(event, stage));
@@ -77,10 +96,13 @@ export class Pointers {
       return;
     }
     const picks = event.button === 2 || event.altKey;
-    const tool = picks ? this.desk.tools.eyedropper : this.desk.tool;
+    const name = picks ? "eyedropper" : this.desk.toolName;
+    const [tool, dragged] = [this.desk.tools[name], DRAGGED.has(name)];
+    if (this.desk.layout.editing) this.desk.settle(); // what the keyboard holds
     this.desk.erasing = event.button === PEN_ERASER;
-    this.#gesture = { ...own, kind: "paint", tool };
-    tool.press(this.#place(event, stage), { shift: event.shiftKey });
+    const waits = event.pointerType === "touch" && !dragged; // for the release: a second finger may come, to zoom
+    this.#gesture = { ...own, kind: "paint", tool, dragged, waits };
+    if (!waits) tool.press(this.#place(event, stage), { shift: event.shiftKey });
     this.#point(this.#place(event, stage));
   }
 
@@ -97,6 +119,8 @@ export class Pointers {
       const at = this.#at(event, stage);
       this.desk.view.panBy(at.x - gesture.last.x, at.y - gesture.last.y);
       gesture.last = at;
+    } else if (gesture?.kind === "paint" && gesture.waits) {
+      gesture.tool.hover(place);
     } else if (gesture?.kind === "paint") {
       const all = event.getCoalescedEvents?.() ?? [];
       for (const each of all.length ? all : [event]) {
@@ -112,11 +136,16 @@ export class Pointers {
     this.#touches.delete(event.pointerId);
     stage.classList.remove("moving");
     const gesture = this.#gesture;
-    if (gesture?.kind === "paint" && gesture.pointer === event.pointerId) {
-      gesture.tool.release(this.#place(event, stage), { shift: event.shiftKey });
-      this.desk.erasing = false;
+    try {
+      if (gesture?.kind === "paint" && gesture.pointer === event.pointerId) {
+        const [place, keys] = [this.#place(event, stage), { shift: event.shiftKey }];
+        if (gesture.waits) gesture.tool.press(place, keys);
+        gesture.tool.release(place, keys);
+        this.desk.erasing = false;
+      }
+    } finally {
+      this.#end(event);
     }
-    this.#end(event);
     if (event.pointerType === "touch") this.#point(null);
   }
 
@@ -130,15 +159,16 @@ export class Pointers {
     const gesture = this.#gesture;
     if (!gesture) return;
     const mine = gesture.pointer === event.pointerId;
-    if (mine || (gesture.kind !== "paint" && gesture.kind !== "pan" && this.#touches.size === 0)) this.#gesture = null;
+    if (mine || (gesture.pointer === undefined && this.#touches.size === 0)) this.#gesture = null;
     else if (gesture.kind === "pinch") this.#gesture = { kind: "over" }; // until the last finger is lifted
   }
 
   #pinch() {
     const gesture = this.#gesture;
-    if (gesture?.kind === "paint") {
-      if (performance.now() - gesture.since < YOUNG) gesture.tool.cancel();
-      else if (this.desk.layout.editing) this.desk.layout.commit();
+    if (gesture?.kind === "paint" && gesture.dragged && performance.now() - gesture.since > this.young) {
+      this.desk.settle();
+    } else {
+      this.stop();
     }
     const fingers = [...this.#touches.values()];
     this.#gesture = { kind: "pinch", middle: middle(fingers), apart: apart(fingers) };

@@ -19,7 +19,7 @@ class Tool {
   press() {}
   move() {}
   release() {}
-  hover() {}
+  hover() {} // the place under a pointer that is not down; null if there is none
   cancel() { this.desk.layout.cancel(); }
 
   end() {
@@ -86,7 +86,7 @@ class Rectangle extends Tool {
   move(place, keys) {
     const [dx, dy] = [place.x - this.first.x, place.y - this.first.y];
     const side = Math.max(Math.abs(dx), Math.abs(dy));
-    const square = { x: this.first.x + side * Math.sign(dx), y: this.first.y + side * Math.sign(dy) };
+    const square = { x: this.first.x + side * (Math.sign(dx) || 1), y: this.first.y + side * (Math.sign(dy) || 1) };
     this.desk.layout.restart();
     rectangle(this.span, this.first, keys.shift ? square : place);
   }
@@ -106,7 +106,7 @@ class Polygon extends Tool {
     else this.#show([...this.corners, place]);
   }
 
-  hover(place) { if (this.corners.length) this.desk.showOutline([...this.corners, place]); }
+  hover(place) { if (this.corners.length) this.desk.showOutline(place ? [...this.corners, place] : this.corners); }
   move(place) { this.hover(place); }
   back() { this.#show(this.corners.slice(0, -1)); }
   cancel() { this.#show([]); }
