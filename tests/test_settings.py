@@ -133,10 +133,10 @@ def test_methods_that_do_not_go_together_are_refused(given, words):
 @pytest.mark.parametrize(
     ("given", "lr", "weights"),
     [
-        ((), 5e-4, "inverse-elements"),
-        (("--loss", "content"), 5e-4, "inverse-elements"),
-        (("--model", "crn"), 5e-4, "inverse-elements"),
-        (("--model", "full-resolution"), 5e-4, "inverse-elements"),
+        ((), 1e-3, "inverse-elements"),
+        (("--loss", "content"), 1e-3, "inverse-elements"),
+        (("--model", "crn"), 1e-3, "inverse-elements"),
+        (("--model", "full-resolution"), 1e-3, "inverse-elements"),
         (("--model", "pix2pix"), 2e-4, "fixed"),
         (("--loss", "composite"), 1e-4, "auto"),
         (("--loss", "image-space"), 1e-4, "fixed"),

@@ -331,6 +331,7 @@ DEMO = TrainFlags.of(
     loss_weights="inverse-elements",
     vgg_weights="random",
     epochs=3,
-    lr=5e-4,
+    lr=1e-3,
+    lr_schedule="cosine",
     width=0.125,
 )
