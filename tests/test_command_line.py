@@ -112,7 +112,7 @@ def test_help_tells_what_is_used_instead_of_what_is_not_given(call):
     text = " ".join(output.replace("│", " ").split())
     for words in (
         "{256,512,1024}",
-        "(default: 9 up to 256 rows",
+        "(default: 9 of a CRN up to 256 rows",
         "(default: 200 up to 256 rows, 20 up to 512, 5 above",
     ):
         assert words in text

@@ -178,8 +178,7 @@ def _class_rows(description: ModelDescription) -> list[str]:
 def _training(settings: TrainSettings, run: RunFolder) -> list[str]:
     kept = settings.kept()
     values = {name: kept[name] for name in _TOLD}
-    if settings.model != "crn":
-        del values["base_grid"]  # it has none
+    del values["model" if settings.model == "crn" else "base_grid"]  # which goes without saying, or is not there
     if settings.loss_weights:  # a preset, or a file
         values["loss_weights"] = _name(Path(settings.loss_weights))
     told = [f"{name.replace('_', ' ')} {value}" for name, value in values.items() if value is not None]

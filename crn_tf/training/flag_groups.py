@@ -130,9 +130,10 @@ class ScheduleFlags:
     """Stop after so many steps, whatever the epochs."""
     batch: int = TrainSettings.batch
     """Pairs in a step."""
-    lr: Annotated[float | None, arg(help_behavior_hint=INSTEAD("1e-4; 2e-4 with --loss pix2pix, gan-segmentation"))] = (
-        None
-    )
+    lr: Annotated[
+        float | None,
+        arg(metavar="FLOAT", help_behavior_hint=INSTEAD("1e-4; 2e-4 with --loss pix2pix, gan-segmentation")),
+    ] = None
     """Adam's learning rate; with a schedule or a warm-up, the highest."""
     lr_schedule: RateSchedule = TrainSettings.lr_schedule
     """What the learning rate does: constant, as in the release; cosine: fall to 0 until the last step."""
