@@ -59,7 +59,7 @@ paint: $(INSTALLED)
 
 # In two parts, because TensorFlow keeps much of what a process has traced until it ends. (5: a part had no such tests.)
 test: lint
-	@echo 'tests: six to twelve minutes on two cores; those marked slow, half an hour more, only with PYTEST_FLAGS=--slow'
+	@echo 'tests: ten to sixteen minutes on two cores; those marked slow, half an hour more, only with PYTEST_FLAGS=--slow'
 	for part in '[a-l]' '[m-z]'; do \
 		$(VENV)/bin/python -m pytest $(PYTEST_FLAGS) tests/test_$$part*.py || [ $$? = 5 ] || exit 1; done
 

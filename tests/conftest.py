@@ -95,7 +95,11 @@ def raise_signal(number: int) -> None:
         gc.enable()
 
 
-SERVER_GONE = "net::ERR_(CONNECTION_(REFUSED|RESET|CLOSED)|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED|ABORTED)"
+# Refused, cut off, or ended in the middle of an answer.
+SERVER_GONE = (
+    "net::ERR_(CONNECTION_(REFUSED|RESET|CLOSED)|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED|ABORTED"
+    "|CONTENT_LENGTH_MISMATCH|INCOMPLETE_CHUNKED_ENCODING)"
+)
 
 
 @pytest.fixture(scope="session")
