@@ -229,7 +229,7 @@ def check_method(given: TrainFlags, before: TrainSettings, folder: RunFolder) ->
     network, loss = given.network_and_loss(before.images)
     if network != before.model:
         raise UsageError(f"--model of {folder.path} is {before.model} and cannot be changed")
-    if OBJECTIVES[loss] != OBJECTIVES[before.loss]:
+    if OBJECTIVES[loss].terms != OBJECTIVES[before.loss].terms:
         raise UsageError(f"--loss of {folder.path} is {before.loss} and cannot be changed to {loss}, of other terms")
 
 

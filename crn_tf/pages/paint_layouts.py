@@ -12,10 +12,10 @@ from crn_tf.data.declared_classes import of_model
 from crn_tf.data.fitting import NOTICEABLE, distortion
 from crn_tf.data.images import Fit, Size, image_size
 from crn_tf.errors import UserError, one_line
+from crn_tf.synthesis.request import TestSettings
 from crn_tf.tensors import Layout
 
 MOST_PIXELS = 1 << 24  # of a layout, such as 4096x4096; decoding takes some 20 bytes for each
-_MOST_UNKNOWN = 0.3  # share of the pixels that may be in no class table, as test.py's --max-unknown
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _read(path: Path, classes: ClassTable, size: Size, fit: Fit, labels: Labels)
     data = loose_layouts([path], convention)
     layout = data.load_layout(0, size, fit)
     warning = data.warning()
-    if (share := data.unknown_share()) > _MOST_UNKNOWN:
+    if (share := data.unknown_share()) > TestSettings.max_unknown:
         raise UserError(f"{share:.0%} of the pixels of {path} are in no class table: {warning}")
     how = (convention.evidence, *_about_size(found, size, fit))
     warnings = (*convention.warnings, *([warning] if warning else []))

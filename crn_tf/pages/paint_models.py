@@ -16,7 +16,7 @@ from crn_tf.model.description import ModelDescription
 from crn_tf.pages.paint_layouts import ReadLayout, read_sent_layout
 from crn_tf.pages.paint_work import Recent
 from crn_tf.precision import Precision
-from crn_tf.saved.run_folder import WEIGHTS_NAME
+from crn_tf.saved.run_folder import BEST_WEIGHTS_NAME, WEIGHTS_NAME
 from crn_tf.tensors import Layout, Pixels
 
 _KEPT = 8  # layouts of each model whose pictures are kept
@@ -139,7 +139,7 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     names: list[str] = []
     for path in (Path(path).resolve() for path in paths):
         stem = path.name.removesuffix(".weights.h5")
-        usual = path.name in (WEIGHTS_NAME, "best.weights.h5", "model.ckpt")
+        usual = path.name in (WEIGHTS_NAME, BEST_WEIGHTS_NAME, "model.ckpt")
         name = path.parent.name if usual and path.parent.name else stem
         alike = sum(other == name or other.startswith(f"{name} (") for other in names)
         names.append(f"{name} ({alike + 1})" if alike else name)

@@ -14,6 +14,7 @@ from crn_tf.files import lock, read_json, read_small_text, remove_unfinished, wr
 from crn_tf.model.description import ModelDescription
 
 WEIGHTS_NAME = "generator.weights.h5"
+BEST_WEIGHTS_NAME = "best.weights.h5"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class RunFolder:
         self.loss_weights = path / "loss_weights.json"
         self.stages = path / "stages.png"
         self.weights = path / WEIGHTS_NAME
-        self.best_weights = path / "best.weights.h5"
+        self.best_weights = path / BEST_WEIGHTS_NAME
         self.best_measured = path / "best.json"
         self._data = path / "data.json"
         self._lock: BinaryIO | None = None

@@ -17,7 +17,8 @@ from tyro.conf import Positional, arg
 
 from crn_tf.data.datasets import ToyDataSet
 from crn_tf.errors import run_command
-from crn_tf.saved.bundled import FOLDER, LARGEST, WEIGHTS, load_bundled, write_bundled
+from crn_tf.files import write_text
+from crn_tf.saved.bundled import CARD, FOLDER, LARGEST, WEIGHTS, load_bundled, write_bundled
 from crn_tf.saved.run_folder import RunFolder
 from crn_tf.starting import start_tensorflow
 from crn_tf.training.settings import TrainSettings
@@ -60,13 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     weights, told = find_model(asked.run)
     generator, description = load_generator(weights, "float32", last=True)
     parameters = generator.count_params()
-    # Written before the card is, which tells what is lost by it; then with it.
-    write_bundled(asked.folder, generator, description, "")
+    write_bundled(asked.folder, generator, description, "")  # the card tells what is lost by it
     effect = effect_of_storing(generator, asked.folder, description)
     served = ServedAs("float32", "float16", "any", parameters, 2 * parameters, effect)
     card = model_card(description, served, weights, None)
     commands = f"{train_command(settings)} --out RUN\npython -m crn_tf.serving.bundling RUN"
-    write_bundled(asked.folder, generator, description, f"{card}\n## Made with\n\n```sh\n{commands}\n```\n")
+    write_text(asked.folder / CARD, f"{card}\n## Made with\n\n```sh\n{commands}\n```\n")
     size = (asked.folder / WEIGHTS).stat().st_size
     print(f"{asked.folder}: {told}, {parameters:,} parameters, {size:,} bytes of weights (at most {LARGEST:,})")
     print(f"what float16 does to its pictures: {effect}")

@@ -21,7 +21,7 @@ from crn_tf.training.settings import TrainSettings
 PERCEIVER_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 2))
 # Chosen so that all peaks measured on a CPU are met within 10 % (docs/numbers.md, "estimates of memory").
 TENSORFLOW_BYTES = 1.15e9  # libraries, compiled functions, and the perceiver's weights
-FEATURE_TENSORS = 3  # of each module: results of two convolutions, and what is computed from them; half of it of others
+FEATURE_TENSORS = 1.5  # of each convolution: its result, and what is computed from it
 LAYOUT_PYRAMIDS = 3  # one-hot float32: the layouts at all sizes, and copies
 TEMPORARY_TENSORS = 3  # as large as the largest, in one operation and its neighbours
 # Synthesis: before anything is computed, and tensors as large as the largest, alive at once (benchmarks/synthesis.py).
@@ -91,7 +91,7 @@ def training_memory_gb(
     largest = max(0, *features, *(elements for elements, _ in blocks))
     signs = sum(elements for elements, _ in blocks)  # of the errors at the taps, a byte each
     layouts = 4 * description.classes.num_classes * height * width * 4 / 3
-    computed = of_element * (FEATURE_TENSORS / 2 * sum(features) + activations + TEMPORARY_TENSORS * largest)
+    computed = of_element * (FEATURE_TENSORS * sum(features) + activations + TEMPORARY_TENSORS * largest)
     of_pair = computed + signs + LAYOUT_PYRAMIDS * layouts
     return (TENSORFLOW_BYTES + weights + batch * of_pair) / 1e9
 

@@ -28,6 +28,7 @@ class Objective:
         shares: If the weights are measured, so that each term starts equal: how much each counts.
         learning_rate: Adam's, if none is asked for.
         beta_1: Adam's.
+        comparison: How images are compared at the taps: a name in `losses.LOSSES`.
     """
 
     terms: tuple[str, ...] = TAP_NAMES
@@ -36,6 +37,7 @@ class Objective:
     shares: tuple[float, ...] | None = None
     learning_rate: float = 1e-4
     beta_1: float = 0.9
+    comparison: str = "content"
 
     @property
     def taps(self) -> int:
@@ -61,8 +63,8 @@ class Objective:
 # Rates and decays of adversarial training are pix2pix's and DCGAN's.
 OBJECTIVES: dict[LossName, Objective] = {
     "content": Objective(),
-    "best-image": Objective(),
-    "best-per-class": Objective(),
+    "best-image": Objective(comparison="best-image"),
+    "best-per-class": Objective(comparison="best-per-class"),
     "image-space": Objective(TAP_NAMES[:1], weights=(1.0,)),
     "composite": Objective(
         (*TAP_NAMES, ADVERSARIAL), shares=(1.0, *[1 / (len(TAP_NAMES) - 1)] * (len(TAP_NAMES) - 1), 1.0), beta_1=0.5

@@ -119,7 +119,7 @@ class Trainer:
         self.averaging = averaging
         self.num_classes = generator.input_shape[-1]
         self.objective = OBJECTIVES[loss]
-        self._loss: LossFunction = LOSSES.get(loss, LOSSES["content"])
+        self._loss: LossFunction = LOSSES[self.objective.comparison]
         # Variables, so that they can change during training, and are kept in checkpoints.
         self.loss_weights = keras.Variable(loss_weights, dtype="float32", trainable=False, name="loss_weights")
         # All replicas assign the same to these.

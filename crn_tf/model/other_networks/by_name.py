@@ -1,6 +1,7 @@
 """The other networks by their names on command lines. Imports Keras only to build one."""
 
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from crn_tf.data.images import Size
 from crn_tf.model.planning import PlannedConvolution
@@ -40,40 +41,37 @@ def build_network(
         raise ValueError(f"no network {name!r}; expected one of {', '.join(OTHER_NETWORKS)}")
     if name in ONE_IMAGE and num_images != 1:
         raise ValueError(f"{name} synthesizes one image for each layout, not {num_images}")
-    if name == "pix2pix":
-        from crn_tf.model.other_networks.pix2pix import build_pix2pix_generator
-
-        return build_pix2pix_generator(size, num_classes, width)
-    if name == "dcgan":
-        from crn_tf.model.other_networks.dcgan import build_dcgan_generator
-
-        return build_dcgan_generator(size, num_classes, width)
-    if name == "full-resolution":
-        from crn_tf.model.other_networks.full_resolution import build_full_resolution
-
-        return build_full_resolution(size, num_classes, num_images, width)
-    from crn_tf.model.other_networks.encoder_decoder import build_encoder_decoder
-
-    return build_encoder_decoder(size, num_classes, num_images, width)
+    build, _ = _functions(name)
+    images = () if name in ONE_IMAGE else (num_images,)
+    network: keras.Model = build(size, num_classes, *images, width)
+    return network
 
 
 def plan_network(name: str, size: Size, num_classes: int, num_images: int, width: float) -> list[PlannedConvolution]:
     """The convolutions of one of `OTHER_NETWORKS`, before it is built. Arguments as `build_network` takes them."""
+    _, plan = _functions(name)
+    images = () if name in ONE_IMAGE else (num_images,)
+    convolutions: list[PlannedConvolution] = plan(size, num_classes, *images, width)
+    return convolutions
+
+
+def _functions(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What builds a network, and what plans it: of size, classes, images (of those that make several), and width."""
     if name == "pix2pix":
-        from crn_tf.model.other_networks.pix2pix import plan_pix2pix_generator
+        from crn_tf.model.other_networks import pix2pix
 
-        return plan_pix2pix_generator(size, num_classes, width)
+        return pix2pix.build_pix2pix_generator, pix2pix.plan_pix2pix_generator
     if name == "dcgan":
-        from crn_tf.model.other_networks.dcgan import plan_dcgan_generator
+        from crn_tf.model.other_networks import dcgan
 
-        return plan_dcgan_generator(size, num_classes, width)
+        return dcgan.build_dcgan_generator, dcgan.plan_dcgan_generator
     if name == "full-resolution":
-        from crn_tf.model.other_networks.full_resolution import plan_full_resolution
+        from crn_tf.model.other_networks import full_resolution
 
-        return plan_full_resolution(size, num_classes, num_images, width)
-    from crn_tf.model.other_networks.encoder_decoder import plan_encoder_decoder
+        return full_resolution.build_full_resolution, full_resolution.plan_full_resolution
+    from crn_tf.model.other_networks import encoder_decoder
 
-    return plan_encoder_decoder(size, num_classes, num_images, width)
+    return encoder_decoder.build_encoder_decoder, encoder_decoder.plan_encoder_decoder
 
 
 def plan_discriminator(size: Size, num_classes: int, width: float) -> list[PlannedConvolution]:
